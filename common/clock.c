@@ -1,0 +1,107 @@
+/*
+ * clock.c -- the two clocks, and RFC 3339 stamps with nanoseconds.
+ *
+ * The civil date of the last second is remembered per thread, so that a stamp costs a few digits
+ * and no gmtime(). Never used: any clock that needs a system call.
+ */
+#include "common/clock.h"
+
+#include <string.h>
+#include <time.h>
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t clock_mono_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_real_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+static void put_digits(char *out, unsigned digits, uint32_t value)
+{
+	while (digits-- > 0) {
+		out[digits] = (char)('0' + value % 10);
+		value /= 10;
+	}
+}
+
+void clock_format(uint64_t real_ns, char out[CLOCK_TEXT_LEN])
+{
+	static _Thread_local uint64_t cached_s = UINT64_MAX;
+	static _Thread_local char cached[20];
+	uint64_t s = real_ns / NS_PER_S;
+
+	if (s != cached_s) {
+		time_t t = (time_t)s;
+		struct tm tm;
+
+		gmtime_r(&t, &tm);
+		put_digits(cached, 4, (uint32_t)(tm.tm_year + 1900));
+		put_digits(cached + 5, 2, (uint32_t)(tm.tm_mon + 1));
+		put_digits(cached + 8, 2, (uint32_t)tm.tm_mday);
+		put_digits(cached + 11, 2, (uint32_t)tm.tm_hour);
+		put_digits(cached + 14, 2, (uint32_t)tm.tm_min);
+		put_digits(cached + 17, 2, (uint32_t)tm.tm_sec);
+		cached[4] = cached[7] = '-';
+		cached[10] = 'T';
+		cached[13] = cached[16] = ':';
+		cached[19] = '.';
+		cached_s = s;
+	}
+	memcpy(out, cached, sizeof(cached));
+	put_digits(out + 20, 9, (uint32_t)(real_ns % NS_PER_S));
+	out[29] = 'Z';
+}
+
+static bool take_digits(const char *text, unsigned digits, uint32_t *value)
+{
+	uint32_t v = 0;
+
+	for (unsigned i = 0; i < digits; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		v = v * 10 + (uint32_t)(text[i] - '0');
+	}
+	*value = v;
+	return true;
+}
+
+bool clock_parse(const char *text, size_t len, uint64_t *real_ns)
+{
+	uint32_t year, month, day, hour, minute, second, ns;
+	struct tm tm = {0};
+	time_t t;
+
+	if (len != CLOCK_TEXT_LEN || text[4] != '-' || text[7] != '-' || text[10] != 'T' ||
+	    text[13] != ':' || text[16] != ':' || text[19] != '.' || text[29] != 'Z')
+		return false;
+	if (!take_digits(text, 4, &year) || !take_digits(text + 5, 2, &month) ||
+	    !take_digits(text + 8, 2, &day) || !take_digits(text + 11, 2, &hour) ||
+	    !take_digits(text + 14, 2, &minute) || !take_digits(text + 17, 2, &second) ||
+	    !take_digits(text + 20, 9, &ns))
+		return false;
+	if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 ||
+	    minute > 59 || second > 60)
+		return false;
+	tm.tm_year = (int)year - 1900;
+	tm.tm_mon = (int)month - 1;
+	tm.tm_mday = (int)day;
+	tm.tm_hour = (int)hour;
+	tm.tm_min = (int)minute;
+	tm.tm_sec = (int)second;
+	t = timegm(&tm);
+	if (t < 0 || (uint64_t)t > UINT64_MAX / NS_PER_S - 1)
+		return false;
+	*real_ns = (uint64_t)t * NS_PER_S + ns;
+	return true;
+}
