@@ -179,9 +179,8 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ss)
 		memcpy(ss, &in, sizeof(in));
 		return sizeof(in);
 	}
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
-				   .sin6_port = htons(a->port),
-				   .sin6_scope_id = a->scope_id};
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_scope_id = a->scope_id};
 
 	memcpy(&in6.sin6_addr, a->ip, 16);
 	memcpy(ss, &in6, sizeof(in6));

@@ -22,10 +22,10 @@ enum addr_family {
 };
 
 struct addr {
-	uint8_t ip[16];	   /* network order; IPv4 in the first four, the rest zero */
-	uint16_t port;	   /* host order */
-	uint8_t family;	   /* enum addr_family */
-	uint8_t zero;	   /* always 0 */
+	uint8_t ip[16];    /* network order; IPv4 in the first four, the rest zero */
+	uint16_t port;     /* host order */
+	uint8_t family;    /* enum addr_family */
+	uint8_t zero;      /* always 0 */
 	uint32_t scope_id; /* of a link-local IPv6 address, else 0; no part of addr_equal() */
 };
 

@@ -1,0 +1,87 @@
+/*
+ * exchange_record.h -- what the proxy knows of one exchange when it is over: the values of one line
+ * of proxy.ndjson and of one `end` record of the tap.
+ *
+ * Plain values without pointers: the proxy fills it, the access log prints it, the tap carries it,
+ * and the tracer gets the same numbers from the tap (live) and from the log (offline).
+ *
+ * Offsets count the bytes of one direction of one TCP connection from 0 at the first byte after the
+ * SYN, so that seq = ISN + 1 + offset mod 2^32. Ranges are half-open.
+ */
+#ifndef COMMON_EXCHANGE_RECORD_H
+#define COMMON_EXCHANGE_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+#define BYTE_RANGE_NONE UINT64_MAX
+
+/* [first, past), or no byte at all: first == BYTE_RANGE_NONE (null in the files). */
+struct byte_range {
+	uint64_t first;
+	uint64_t past;
+};
+
+static inline struct byte_range byte_range_none(void)
+{
+	return (struct byte_range){BYTE_RANGE_NONE, BYTE_RANGE_NONE};
+}
+
+static inline bool byte_range_exists(const struct byte_range *r)
+{
+	return r->first != BYTE_RANGE_NONE;
+}
+
+/* The moments of at_us, in the order of the log line. */
+enum exchange_moment {
+	MOMENT_REQUEST_END,
+	MOMENT_BACKEND_READY,
+	MOMENT_BACKEND_REQUEST_END,
+	MOMENT_BACKEND_RESPONSE_START,
+	MOMENT_BACKEND_RESPONSE_END,
+	MOMENT_RESPONSE_END,
+	MOMENT_COUNT,
+};
+
+#define MOMENT_NEVER INT64_MIN
+
+/* One leg's part in an exchange. conn == 0: there is none (no backend was reached for). */
+struct leg_record {
+	uint64_t conn; /* number of the connection within the run, from 1 */
+	uint32_t nth;  /* exchange on that connection, from 1 */
+	uint32_t reused;
+	uint64_t opened_ns; /* CLOCK_REALTIME: after accept(), before connect() */
+	struct addr local;  /* the proxy's end */
+	struct addr peer;
+	struct byte_range request;
+	struct byte_range interim; /* all 1xx responses before the final one */
+	struct byte_range response;
+};
+
+/* A backend attempt before the last. */
+struct try_record {
+	struct leg_record leg;
+	char end[24]; /* the word, NUL-terminated */
+};
+
+#define EXCHANGE_ATTEMPTS_MAX 3
+
+struct exchange_record {
+	uint64_t id;
+	uint32_t run;
+	uint16_t status; /* what the client was sent; 0: no response head left (null in the log) */
+	uint8_t attempts;
+	uint8_t tries_count;
+	uint64_t start_ns;           /* CLOCK_REALTIME of the read that brought the first byte */
+	char end[24];                /* the word, NUL-terminated */
+	int64_t at_us[MOMENT_COUNT]; /* since start, or MOMENT_NEVER */
+	uint64_t request_body_bytes; /* payload, without chunk framing */
+	uint64_t response_body_bytes;
+	struct leg_record client;
+	struct leg_record backend;
+	struct try_record tries[EXCHANGE_ATTEMPTS_MAX - 1];
+};
+
+#endif

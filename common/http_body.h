@@ -1,0 +1,63 @@
+/*
+ * http_body.h -- where a message body ends, and what of it is passed on (RFC 9112 sections 6 and 7).
+ *
+ * Knows no socket and no clock and keeps no payload. The bytes are filtered in place: chunk
+ * extensions are validated and dropped, forbidden trailer fields dropped, and for a receiver that
+ * knows no chunks (HTTP/1.0) the framing is dropped too. In the usual case nothing moves.
+ */
+#ifndef COMMON_HTTP_BODY_H
+#define COMMON_HTTP_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/attrib.h"
+#include "common/http_head.h"
+
+enum http_body_output {
+	HTTP_BODY_AS_IS,   /* framed as it came (chunk sizes in our own digits or theirs) */
+	HTTP_BODY_DECODED, /* payload only; trailers dropped */
+};
+
+struct http_body {
+	enum http_framing framing;
+	enum http_body_output output;
+	uint64_t left;          /* of the length, or of the current chunk */
+	uint64_t payload_bytes; /* seen so far */
+	const char *fault_text; /* HTTP_BAD: one static sentence */
+	/* private */
+	uint8_t state;
+	uint8_t digits;
+	uint32_t line_bytes;
+	uint32_t max_trailer_bytes;
+	char *trailer; /* trailer section being collected, allocated when there is one */
+	uint32_t trailer_len;
+	uint32_t trailer_cap;
+};
+
+/* Ready for a body framed so. Frees what an earlier message left; the struct is zero at first. */
+void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length,
+		    enum http_body_output output, uint32_t max_trailer_bytes);
+void http_body_fini(struct http_body *b);
+
+/* True if the body was complete before any byte (no body, or length 0). */
+bool http_body_done(const struct http_body *b);
+
+/*
+ * Take message bytes from buf[0, len).
+ *
+ * used     bytes that belong to this message; what follows is the next one's
+ * out_len  bytes now at buf[0, out_len) that are to be passed on; never more than used
+ * tail     on HTTP_DONE only: bytes to pass on after those, or NULL with *tail_len = 0. They are the last chunk and
+ *          trailer section when they did not fit in place; valid until the next init or fini.
+ *
+ * The last chunk and the trailer section are passed on together, when the message is complete.
+ * HTTP_MORE: used == len. HTTP_DONE: the message ends at used. HTTP_BAD: malformed; *used is where.
+ * HTTP_BODY_UNTIL_CLOSE is never done: the end of file is.
+ */
+enum http_progress http_body_filter(struct http_body *b, char *buf, size_t len, size_t *used,
+				    size_t *out_len, const char **tail,
+				    size_t *tail_len) MUST_CHECK;
+
+#endif

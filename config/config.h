@@ -1,0 +1,140 @@
+/*
+ * config.h -- everything that can be set, with defaults, as plain values for both programs.
+ *
+ * Sources in order: defaults, one INI file, --set and the other options of the command line.
+ * Fields are named after the keys of config/flowproxy.conf. Read-only once the workers run.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/attrib.h"
+
+#define CONFIG_LISTEN_MAX     16
+#define CONFIG_INTERFACES_MAX 16
+#define CONFIG_NAME_MAX       256 /* a host name or path component, with its NUL */
+#define CONFIG_PATH_MAX       4096
+
+struct config_listen {
+	struct addr addr; /* port 0: the kernel chooses one */
+	bool tls;         /* https:// */
+	bool optional; /* a default listener: no IPv6 on this machine is a notice, not an error */
+};
+
+/* Where requests go: a literal address or a name to resolve. */
+struct config_backend {
+	char host[CONFIG_NAME_MAX];           /* as given, without brackets */
+	char authority[CONFIG_NAME_MAX + 16]; /* for the Host field: host[:port], port left out when
+						 it is the scheme's default */
+	uint16_t port;
+	bool literal;     /* host is an address: addr is set */
+	struct addr addr; /* with the port */
+	bool tls;
+};
+
+enum config_missing_host {
+	CONFIG_MISSING_HOST_ACCEPT,
+	CONFIG_MISSING_HOST_REJECT,
+};
+
+enum config_host_header {
+	CONFIG_HOST_HEADER_CLIENT,
+	CONFIG_HOST_HEADER_BACKEND,
+};
+
+enum config_soap {
+	CONFIG_SOAP_ACTION,
+	CONFIG_SOAP_FULL,
+	CONFIG_SOAP_OFF,
+};
+
+enum config_payload {
+	CONFIG_PAYLOAD_FULL,
+	CONFIG_PAYLOAD_HEADERS, /* link, IP and TCP headers; no payload byte */
+	CONFIG_PAYLOAD_NONE,    /* no dump at all */
+};
+
+struct config_proxy {
+	struct config_listen listen[CONFIG_LISTEN_MAX];
+	uint32_t listen_count;
+	struct config_backend backend;
+	uint32_t workers; /* "auto" has become the number of processors this process may use */
+	char user[64];    /* empty: no change */
+	enum config_missing_host missing_host;
+	enum config_host_header host_header;
+	uint32_t pool_size;
+	uint32_t max_header_bytes;
+	uint32_t max_headers;
+	uint64_t max_body_bytes;  /* 0: no limit */
+	uint32_t max_connections; /* 0: derived from RLIMIT_NOFILE at start */
+	uint32_t header_timeout_ms;
+	uint32_t idle_timeout_ms;
+	uint32_t body_timeout_ms;
+	uint32_t send_timeout_ms;
+	uint32_t connect_timeout_ms;
+	uint32_t backend_timeout_ms;
+	uint32_t pool_idle_ms;
+	uint32_t tunnel_timeout_ms;
+	uint32_t request_timeout_ms; /* 0: off */
+	uint32_t max_requests;       /* 0: off */
+	uint32_t max_age_ms;         /* 0: off */
+	uint32_t stop_ms;
+};
+
+struct config_log {
+	char access_log[CONFIG_PATH_MAX]; /* empty: none; "-": standard output */
+	enum config_soap soap;
+};
+
+struct config_trace {
+	char dir[CONFIG_PATH_MAX]; /* empty: no tracer is started */
+	char control
+		[100]; /* path of the tap's control socket; empty: dir/tap.sock with dir, else none */
+	char interfaces[CONFIG_INTERFACES_MAX][16];
+	uint32_t interface_count; /* 0: auto */
+	enum config_payload payload;
+	uint32_t buffer_mb;
+	uint32_t hold_ms;
+};
+
+struct config {
+	struct config_proxy proxy;
+	struct config_log log;
+	struct config_trace trace;
+};
+
+#define CONFIG_ERROR_MAX 512
+
+/* Defaults: listen on 127.0.0.1:8585 and [::1]:8585 (optional), backend http://127.0.0.1:8080. */
+void config_defaults(struct config *c);
+
+/*
+ * Set one key. The first `listen` or `backend` after config_source_begin() replaces what earlier sources had set.
+ * On failure err holds one sentence that names section, key and value and says what is
+ * expected, without a source ("[proxy] workers = \"x\": a whole number from 1 to 256, or auto").
+ */
+bool config_set(struct config *c, const char *section, const char *key, const char *value,
+		char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
+/* A new source begins (the file, then the command line): its first listen replaces the list. */
+void config_source_begin(void);
+
+/* "SECTION.KEY=VALUE" of --set. */
+bool config_set_option(struct config *c, const char *assignment,
+		       char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
+/* Read an INI file (inih). err names file and line. The first error ends it. */
+bool config_read_file(struct config *c, const char *path, char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
+/*
+ * What no single key can say: that keys fit together, directories exist and may be written, TLS is not asked for where this
+ * build has none... Fills in what is derived (trace.control, the access log of a traced run:
+ * dir/proxy.ndjson when none is given).
+ */
+bool config_check(struct config *c, char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
+#endif
