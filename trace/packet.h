@@ -1,0 +1,88 @@
+/*
+ * packet.h -- one captured packet as it travels through the tracer, and the TCP segment in it.
+ *
+ * capture or capture_file -> sorter -> numbering -> decode -> flow/stream -> correlate, dump.
+ */
+#ifndef TRACE_PACKET_H
+#define TRACE_PACKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+/* LINKTYPE_ values (the pcap file's numbers) that decode knows. */
+enum packet_link {
+	LINK_NULL = 0,
+	LINK_ETHERNET = 1,
+	LINK_RAW = 101,
+	LINK_LOOP = 108,
+	LINK_SLL = 113,
+	LINK_IPV4 = 228,
+	LINK_IPV6 = 229,
+	LINK_SLL2 = 276,
+};
+
+enum packet_direction {
+	PACKET_DIRECTION_UNKNOWN = 0,
+	PACKET_INBOUND = 1, /* values of the pcapng EPB flags word */
+	PACKET_OUTBOUND = 2,
+};
+
+struct packet {
+	uint64_t ts_ns; /* CLOCK_REALTIME capture stamp */
+	uint32_t frame; /* from 1 in the dump or file; 0 until numbered */
+	uint32_t iface; /* index of the interface within the run or file */
+	uint32_t link;  /* enum packet_link, or another LINKTYPE_ that is passed on undecoded */
+	uint32_t cap_len;
+	uint32_t wire_len;
+	uint32_t
+		dropped_before; /* packets the interface lost since its previous one (epb_dropcount) */
+	uint8_t direction;      /* enum packet_direction, as far as the capture knows */
+	const uint8_t *bytes; /* cap_len; owned by whoever passes the packet, valid for the call */
+};
+
+enum tcp_flag {
+	TCP_FIN = 0x01,
+	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
+	TCP_PSH = 0x08,
+	TCP_ACK = 0x10,
+	TCP_URG = 0x20,
+	TCP_ECE = 0x40,
+	TCP_CWR = 0x80,
+};
+
+#define SEGMENT_SACKS_MAX 4
+
+/* A decoded TCP segment. Sequence numbers in host order. */
+struct segment {
+	uint64_t ts_ns;
+	uint32_t frame;
+	uint32_t iface;
+	struct addr src;
+	struct addr dst;
+	uint32_t seq;
+	uint32_t ack;    /* raw field, meaningful as an ACK only with TCP_ACK */
+	uint16_t window; /* raw field */
+	uint8_t flags;
+	uint8_t ttl;
+	uint32_t ip_id; /* IPv4 identification; IPv6: 0 */
+	uint16_t urgent;
+	uint16_t mss;   /* option, 0: none */
+	uint8_t wscale; /* option, SEGMENT_NO_WSCALE: none */
+	uint8_t sack_count;
+	bool has_ts;
+	uint32_t tsval;
+	uint32_t tsecr;
+	struct {
+		uint32_t left, right;
+	} sack[SEGMENT_SACKS_MAX];
+	uint32_t payload_off; /* into packet.bytes; payload_captured bytes are there */
+	uint32_t payload_captured;
+	uint32_t payload_len; /* on the wire */
+};
+
+#define SEGMENT_NO_WSCALE 255
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * pcapng.h -- writes pcapng (draft-ietf-opsawg-pcapng): section header, interfaces, packets with
+ * comments, interface statistics. No custom blocks, no epb_verdict (packet-facts).
+ *
+ * Buffered; every flush ends on a whole block, so that a reader sees whole blocks at any moment.
+ */
+#ifndef TRACE_PCAPNG_H
+#define TRACE_PCAPNG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/attrib.h"
+#include "trace/packet.h"
+
+struct pcapng;
+
+struct pcapng_interface {
+	const char *name;
+	const char *description; /* may be NULL */
+	const char *filter;      /* may be NULL */
+	uint16_t link;
+	uint32_t snap_len; /* 0: no limit */
+};
+
+/* fd is owned from now on. Writes the section header. NULL: no memory, or the write failed. */
+struct pcapng *pcapng_new(int fd, const char *application) MUST_CHECK;
+
+/* Interfaces are numbered from 0 in the order they are added; before the first packet. */
+bool pcapng_interface(struct pcapng *w, const struct pcapng_interface *i) MUST_CHECK;
+
+/* comments: `count` strings, each its own opt_comment. p->iface, direction and dropped_before are written. */
+bool pcapng_packet(struct pcapng *w, const struct packet *p, const char *const *comments,
+		   unsigned count) MUST_CHECK;
+
+struct pcapng_statistics {
+	uint64_t ts_ns;
+	uint64_t received;
+	uint64_t dropped;
+};
+bool pcapng_statistics(struct pcapng *w, uint32_t iface,
+		       const struct pcapng_statistics *s) MUST_CHECK;
+
+bool pcapng_flush(struct pcapng *w) MUST_CHECK;
+
+/* Flush and close. False when anything since pcapng_new() failed. NULL is fine (true). */
+bool pcapng_close(struct pcapng *w);
+
+#endif
