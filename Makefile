@@ -8,6 +8,7 @@
 #   flow      flow tests alone;            T=early_response  one situation
 #   fuzz      fuzz tests alone;            T=http_head FUZZ_S=600  one target, seconds for each
 #   bench     measure against nginx, HAProxy and a bare relay
+#   fresh     demo and test on a bare Debian 12, in a chroot made for it (as root)
 #   lint      warnings as errors with gcc and clang, clang-tidy, cppcheck, formatting, layering
 #   format    apply .clang-format to every C file
 #   cover     unit and flow tests with gcov, one line per source file
@@ -46,12 +47,13 @@ CONFIG := $(sort $(wildcard config/*.c))
 PROXY := $(sort $(wildcard proxy/*.c))
 TRACE := $(sort $(wildcard trace/*.c))
 TOOLS := $(sort $(wildcard tests/tools/*.c))
+TOOLLIB := $(sort $(wildcard tests/tools/lib/*.c))
 TESTLIB := $(sort $(wildcard tests/lib/*.c))
 UNIT_DIRS := $(patsubst tests/unit/%/,%,$(sort $(dir $(wildcard tests/unit/*/*_test.c))))
 UNIT := $(foreach d,$(UNIT_DIRS),$(sort $(wildcard tests/unit/$(d)/*_test.c)))
 FUZZ := $(sort $(wildcard tests/fuzz/*_fuzz.c))
-C_SOURCES := $(COMMON) $(CONFIG) $(PROXY) $(TRACE) $(TOOLS) $(TESTLIB) $(UNIT) $(FUZZ)
-C_HEADERS := $(sort $(wildcard common/*.h config/*.h proxy/*.h trace/*.h tests/*/*.h tests/unit/*/*.h))
+C_SOURCES := $(COMMON) $(CONFIG) $(PROXY) $(TRACE) $(TOOLS) $(TOOLLIB) $(TESTLIB) $(UNIT) $(FUZZ)
+C_HEADERS := $(sort $(wildcard common/*.h config/*.h proxy/*.h trace/*.h tests/*/*.h tests/*/*/*.h))
 
 PROGRAMS := $(BUILD)/flowproxy $(BUILD)/flowtrace
 TOOL_PROGRAMS := $(TOOLS:tests/tools/%.c=$(BUILD)/tools/%)
@@ -116,13 +118,13 @@ MISSING = $(strip $(if $(LLHTTP_FOUND),,llhttp) \
 
 # ---- rules --------------------------------------------------------------------------------------
 
-say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
+say = $(if $(V),,@$(if $(QUIET),:,printf) '  %-5s %s\n' '$(1)' '$(2)';)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: FORCE all demo test unit flow fuzz bench lint format cover install clean help \
-	tests-built lint-objects
+	tests-built lint-objects lint-tidy lint-c lint-all fresh
 
 all: $(PROGRAMS)
 
@@ -136,6 +138,7 @@ but_main = $(filter-out %/main.c,$(1))
 COMMON_LIB := $(BUILD)/lib/libcommon.a
 CONFIG_LIB := $(BUILD)/lib/libconfig.a
 TEST_LIB := $(BUILD)/lib/libtest.a
+TOOL_LIB := $(BUILD)/lib/libtools.a
 FUZZ_LIBS := $(BUILD)/fuzz-obj/libconfig.a $(BUILD)/fuzz-obj/libcommon.a
 
 # The two stamps change only when their text does: other flags rebuild every object, a source that
@@ -178,6 +181,8 @@ $(CONFIG_LIB): $(call obj,$(CONFIG)) $(LIST_STAMP)
 	$(archive)
 $(TEST_LIB): $(call obj,$(TESTLIB)) $(LIST_STAMP)
 	$(archive)
+$(TOOL_LIB): $(call obj,$(TOOLLIB)) $(LIST_STAMP)
+	$(archive)
 $(BUILD)/fuzz-obj/libcommon.a: $(call fuzzobj,$(COMMON)) $(call llhttp_obj,$(BUILD)/fuzz-obj) $(LIST_STAMP)
 	$(archive)
 $(BUILD)/fuzz-obj/libconfig.a: $(call fuzzobj,$(CONFIG)) $(LIST_STAMP)
@@ -192,8 +197,12 @@ $(BUILD)/flowproxy: $(call obj,$(PROXY)) $(CONFIG_LIB) $(COMMON_LIB) $(LIST_STAM
 $(BUILD)/flowtrace: $(call obj,$(TRACE)) $(CONFIG_LIB) $(COMMON_LIB) $(LIST_STAMP)
 	$(call link,$(TRACE_PKGS))
 
-$(TOOL_PROGRAMS): $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(COMMON_LIB) $(LIST_STAMP)
+$(TOOL_PROGRAMS): $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(TOOL_LIB) $(COMMON_LIB) $(LIST_STAMP)
 	$(call link,$(TOOL_PKGS))
+
+# Criterion does not start under ThreadSanitizer without help (see the file).
+TSAN_ARENA := tests/unit/tsan_arena.c
+unit_arena := $(if $(filter thread,$(SANITIZE)),$(call obj,$(TSAN_ARENA)))
 
 unit_links_common :=
 unit_links_config :=
@@ -204,7 +213,7 @@ unit_pkgs_proxy := $(PROXY_PKGS)
 unit_pkgs_trace := $(TRACE_PKGS)
 
 define unit_rule
-$(BUILD)/unit/$(1): $(call obj,$(wildcard tests/unit/$(1)/*_test.c)) $(unit_links_$(1)) $(TEST_LIB) \
+$(BUILD)/unit/$(1): $(call obj,$(wildcard tests/unit/$(1)/*_test.c)) $(unit_links_$(1)) $(unit_arena) $(TEST_LIB) \
 		$(if $(filter common,$(1)),,$(CONFIG_LIB)) $(COMMON_LIB) $(LIST_STAMP)
 	$$(call link,$(unit_pkgs_$(1))) -lcriterion
 endef
@@ -224,7 +233,17 @@ $(BUILD)/fuzz/$(1): $(BUILD)/fuzz-obj/tests/fuzz/$(1)_fuzz.o $(foreach l,$(2),$(
 endef
 $(foreach f,$(FUZZ:tests/fuzz/%_fuzz.c=%),$(eval $(call fuzz_rule,$(f),$(call fuzz_links,$(f)))))
 
+# Parts of lint (scripts/lint). clang-tidy looks again at a file when its object was built again,
+# which is when the file or one of its headers changed.
 lint-objects: $(call obj,$(C_SOURCES))
+lint-tidy: $(C_SOURCES:%.c=$(BUILD)/tidy/%.ok)
+lint-c:
+	@printf '%s\n' $(C_SOURCES)
+lint-all:
+	@printf '%s\n' $(C_SOURCES) $(C_HEADERS)
+$(BUILD)/tidy/%.ok: $(BUILD)/obj/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$*.c)clang-tidy --quiet $*.c -- -std=c17 $(ALL_CPPFLAGS) $(PKG_CFLAGS) 2>/dev/null && touch $@
 
 -include $(patsubst %.o,%.d,$(call obj,$(C_SOURCES)) $(call fuzzobj,$(COMMON) $(CONFIG) $(PROXY) $(TRACE) $(FUZZ)))
 
@@ -265,6 +284,9 @@ bench:
 lint:
 	@scripts/install-deps build test lint
 	@+JOBS=$(JOBS) BUILD=$(BUILD) scripts/lint
+
+fresh:
+	@scripts/try-fresh
 
 format:
 	clang-format -i $(C_SOURCES) $(C_HEADERS)
