@@ -34,6 +34,20 @@ static inline bool byte_range_exists(const struct byte_range *r)
 	return r->first != BYTE_RANGE_NONE;
 }
 
+/* Numbers that travel over the tap (trace/event.h): values are never renumbered. */
+enum tap_leg {
+	TAP_CLIENT = 0,
+	TAP_BACKEND = 1,
+};
+
+/* The four ranges of an exchange. */
+enum tap_part {
+	TAP_PART_CLIENT_REQUEST,
+	TAP_PART_BACKEND_REQUEST,
+	TAP_PART_BACKEND_RESPONSE,
+	TAP_PART_CLIENT_RESPONSE,
+};
+
 /* The moments of at_us, in the order of the log line. */
 enum exchange_moment {
 	MOMENT_REQUEST_END,

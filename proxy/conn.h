@@ -22,7 +22,7 @@
 
 #include "common/addr.h"
 #include "common/attrib.h"
-#include "trace/event.h"
+#include "common/exchange_record.h"
 
 #define CONN_OUT_MAX      (256 * 1024)
 #define CONN_FRAGMENT_MAX 256

@@ -70,19 +70,6 @@ struct tap_record {
 	uint64_t mono_ns;
 };
 
-enum tap_leg {
-	TAP_CLIENT = 0,
-	TAP_BACKEND = 1,
-};
-
-/* The four ranges of an exchange, and the interim responses. */
-enum tap_part {
-	TAP_PART_CLIENT_REQUEST,
-	TAP_PART_BACKEND_REQUEST,
-	TAP_PART_BACKEND_RESPONSE,
-	TAP_PART_CLIENT_RESPONSE,
-};
-
 /* First record after attach. mono_ns of the head and real_ns were taken together. */
 struct tap_hello {
 	struct tap_record r;
