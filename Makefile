@@ -52,7 +52,8 @@ TESTLIB := $(sort $(wildcard tests/lib/*.c))
 UNIT_DIRS := $(patsubst tests/unit/%/,%,$(sort $(dir $(wildcard tests/unit/*/*_test.c))))
 UNIT := $(foreach d,$(UNIT_DIRS),$(sort $(wildcard tests/unit/$(d)/*_test.c)))
 FUZZ := $(sort $(wildcard tests/fuzz/*_fuzz.c))
-C_SOURCES := $(COMMON) $(CONFIG) $(PROXY) $(TRACE) $(TOOLS) $(TOOLLIB) $(TESTLIB) $(UNIT) $(FUZZ)
+C_SOURCES := $(COMMON) $(CONFIG) $(PROXY) $(TRACE) $(TOOLS) $(TOOLLIB) $(TESTLIB) $(UNIT) $(FUZZ) \
+	$(sort $(wildcard tests/unit/*.c))
 C_HEADERS := $(sort $(wildcard common/*.h config/*.h proxy/*.h trace/*.h tests/*/*.h tests/*/*/*.h))
 
 PROGRAMS := $(BUILD)/flowproxy $(BUILD)/flowtrace
