@@ -12,6 +12,7 @@
 #define ARENA_STEPS_FIRST 0x350000U
 #define ARENA_STEPS_COUNT 0x18000U
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's name is reserved */
 int rand_r(unsigned int *seed)
 {
 	*seed = *seed * 1664525U + 1013904223U;
