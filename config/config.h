@@ -22,7 +22,8 @@
 struct config_listen {
 	struct addr addr; /* port 0: the kernel chooses one */
 	bool tls;         /* https:// */
-	bool optional; /* a default listener: no IPv6 on this machine is a notice, not an error */
+	bool optional; /* the IPv6 half of PORT, *:PORT or localhost:PORT (the default): no IPv6 on
+			     this machine is a notice, not an error */
 };
 
 /* Where requests go: a literal address or a name to resolve. */
@@ -105,6 +106,7 @@ struct config {
 	struct config_proxy proxy;
 	struct config_log log;
 	struct config_trace trace;
+	uint64_t given; /* private: keys this source has set, one bit each */
 };
 
 #define CONFIG_ERROR_MAX 512
@@ -113,28 +115,47 @@ struct config {
 void config_defaults(struct config *c);
 
 /*
- * Set one key. The first `listen` or `backend` after config_source_begin() replaces what earlier sources had set.
- * On failure err holds one sentence that names section, key and value and says what is
- * expected, without a source ("[proxy] workers = \"x\": a whole number from 1 to 256, or auto").
+ * A new source begins (the file, then the command line): the first `listen` that it sets replaces
+ * the list that earlier sources made, further ones add to it. Of every other key the last one
+ * counts.
+ */
+void config_source_begin(struct config *c);
+
+/*
+ * Set one key. On failure err holds one sentence that names section, key and value and says what is
+ * expected, without a source ("[proxy] workers = "x": a whole number from 1 to 256, or auto"), and
+ * the value that stood before still stands. Passwords are never repeated in it.
  */
 bool config_set(struct config *c, const char *section, const char *key, const char *value,
 		char err[CONFIG_ERROR_MAX]) MUST_CHECK;
-
-/* A new source begins (the file, then the command line): its first listen replaces the list. */
-void config_source_begin(void);
 
 /* "SECTION.KEY=VALUE" of --set. */
 bool config_set_option(struct config *c, const char *assignment,
 		       char err[CONFIG_ERROR_MAX]) MUST_CHECK;
 
-/* Read an INI file (inih). err names file and line. The first error ends it. */
+/*
+ * Read an INI file (inih), as a source of its own. err names file and line; the first error ends
+ * it. Each key but the repeatable ones (listen, keystore) may stand in it once. White space around
+ * names and values is ignored, indented lines are lines like others (inih's continuation lines are
+ * not used). A comment is a line that begins with # or ;, or what follows white space and ; behind
+ * a value; # does not end a value, so white space and # in one are refused.
+ */
 bool config_read_file(struct config *c, const char *path, char err[CONFIG_ERROR_MAX]) MUST_CHECK;
 
+/* The same from memory; name stands for the file in err. */
+bool config_read_text(struct config *c, const char *name, const char *text, size_t len,
+		      char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
 /*
- * What no single key can say: that keys fit together, directories exist and may be written, TLS is not asked for where this
- * build has none... Fills in what is derived (trace.control, the access log of a traced run:
- * dir/proxy.ndjson when none is given).
+ * What no single key can say: that keys fit together, the user exists and may be changed to,
+ * directories exist and may be written (by that user), TLS is not asked for where this build has
+ * none. Fills in what is derived (trace.control, the access log of a traced run: dir/proxy.ndjson
+ * when none is given). Changes nothing outside c: a trace.dir that does not exist is fine when it
+ * can be made.
  */
 bool config_check(struct config *c, char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
+/* After config_check() and before rights are dropped: make trace.dir, owned by proxy.user, if it does not exist yet. */
+bool config_make_dir(const struct config *c, char err[CONFIG_ERROR_MAX]) MUST_CHECK;
 
 #endif
