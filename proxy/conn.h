@@ -22,7 +22,8 @@
 
 #include "common/addr.h"
 #include "common/attrib.h"
-#include "common/exchange_record.h"
+#include "proxy/buf.h"
+#include "trace/event.h"
 
 #define CONN_OUT_MAX      (256 * 1024)
 #define CONN_FRAGMENT_MAX 256
@@ -30,14 +31,14 @@
 struct conn {
 	TAILQ_ENTRY(conn) all; /* every open connection of the worker */
 	struct event event;
-	int fd;
+	int fd;    /* -1: closed */
 	int error; /* errno that the socket reported, or 0 */
 	enum tap_leg leg;
 	bool readable;     /* recv() may yield something: EAGAIN not seen since the last event */
 	bool writable;     /* likewise send() */
 	bool peer_closing; /* a FIN or RST was signalled; bytes before it may still be unread */
 	bool peer_closed;  /* recv() returned 0 */
-	bool drained;      /* the last read ended with EAGAIN */
+	bool drained;      /* the last read left nothing behind */
 	uint64_t id;
 	uint64_t opened_ns; /* CLOCK_REALTIME */
 	uint64_t read_off;
@@ -46,11 +47,7 @@ struct conn {
 	struct addr peer;
 	uint32_t nth; /* exchanges begun so far */
 
-	/* Bytes written with conn_send() that the socket has not accepted: out[out_at, out_len). */
-	char *out;
-	uint32_t out_at;
-	uint32_t out_len;
-	uint32_t out_cap;
+	struct buf out; /* accepted by conn_send(), not yet by the socket; at most CONN_OUT_MAX */
 
 	/* The access log's constant part: addresses, opened, tls. */
 	uint16_t fragment_len;
@@ -59,9 +56,41 @@ struct conn {
 
 TAILQ_HEAD(conn_list, conn);
 
-static inline uint32_t conn_pending(const struct conn *c)
+static inline size_t conn_pending(const struct conn *c)
 {
-	return c->out_len - c->out_at;
+	return buf_left(&c->out);
 }
+
+/* Watch the socket for everything, once and for all (edge triggered). False: no memory, no epoll. */
+bool conn_watch(struct conn *c, struct event_base *base, event_callback_fn fn,
+		void *arg) MUST_CHECK;
+
+/*
+ * Called first in the event callback: note what libevent said. Returns true when the socket was
+ * reset or failed (c->error).
+ */
+bool conn_note_event(struct conn *c, short what);
+
+#define CONN_AGAIN 0
+#define CONN_EOF   (-1)
+#define CONN_ERROR (-2) /* c->error */
+
+/* Read up to cap bytes: how many, or one of the above. */
+ssize_t conn_read(struct conn *c, char *bytes, size_t cap) MUST_CHECK;
+
+/*
+ * Send all parts in order, behind what is pending. What the socket does not take now is copied to c->out. False:
+ * the connection failed (c->error); bytes that it had not taken are lost.
+ */
+bool conn_send(struct conn *c, const struct iovec *parts, int count) MUST_CHECK;
+
+/* Try to send what is pending. False: the connection failed. */
+bool conn_flush(struct conn *c) MUST_CHECK;
+
+/* End our direction; pending bytes should have been flushed before. */
+void conn_shutdown(struct conn *c);
+
+/* Close. reset: by RST, whatever was pending. The struct stays until its owner frees it. */
+void conn_close(struct conn *c, bool reset);
 
 #endif

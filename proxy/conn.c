@@ -1,0 +1,176 @@
+/*
+ * conn.c -- reading, writing and closing of one socket.
+ *
+ * Edge triggered: a short read or EAGAIN means that the next event will tell of more. A peer that is
+ * closing is read on until end-of-file, since its FIN brings no second edge.
+ */
+#include "proxy/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONN_PARTS_MAX 4
+
+bool conn_watch(struct conn *c, struct event_base *base, event_callback_fn fn, void *arg)
+{
+	if (event_assign(&c->event, base, c->fd,
+			 EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, fn, arg) != 0)
+		return false;
+	return event_add(&c->event, NULL) == 0;
+}
+
+bool conn_note_event(struct conn *c, short what)
+{
+	if (what & (EV_READ | EV_CLOSED))
+		c->readable = true;
+	if (what & EV_WRITE)
+		c->writable = true;
+	if (what & EV_CLOSED) {
+		int error = 0;
+		socklen_t len = sizeof(error);
+
+		c->peer_closing = true;
+		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
+			c->error = error;
+	}
+	return c->error != 0;
+}
+
+ssize_t conn_read(struct conn *c, char *bytes, size_t cap)
+{
+	ssize_t n;
+
+	do {
+		n = recv(c->fd, bytes, cap, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		c->read_off += (uint64_t)n;
+		c->drained = (size_t)n < cap;
+		if (c->drained && !c->peer_closing)
+			c->readable = false;
+		return n;
+	}
+	c->readable = false;
+	if (n == 0) {
+		c->peer_closing = c->peer_closed = true;
+		if (c->error != 0)
+			return CONN_ERROR;
+		return CONN_EOF;
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		c->drained = true;
+		if (c->error != 0)
+			return CONN_ERROR;
+		return CONN_AGAIN;
+	}
+	c->error = errno;
+	return CONN_ERROR;
+}
+
+/* What the socket takes now of the parts; 0 on EAGAIN, -1 on failure. */
+static ssize_t conn_try(struct conn *c, const struct iovec *parts, int count)
+{
+	ssize_t n;
+
+	if (c->error != 0)
+		return -1;
+	if (!c->writable)
+		return 0;
+	do {
+		if (count == 1) {
+			n = send(c->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
+		} else {
+			struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)parts,
+					   .msg_iovlen = (size_t)count};
+
+			n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+		}
+	} while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		c->writable = false;
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return 0;
+		c->error = errno;
+		return -1;
+	}
+	c->sent_off += (uint64_t)n;
+	return n;
+}
+
+/* Keep what is left of the parts after the first `taken` bytes. */
+static bool conn_keep(struct conn *c, const struct iovec *parts, int count, size_t taken)
+{
+	for (int i = 0; i < count; i++) {
+		if (taken >= parts[i].iov_len) {
+			taken -= parts[i].iov_len;
+			continue;
+		}
+		if (!buf_append(&c->out, (const char *)parts[i].iov_base + taken,
+				parts[i].iov_len - taken)) {
+			c->error = ENOMEM;
+			return false;
+		}
+		taken = 0;
+	}
+	return true;
+}
+
+bool conn_send(struct conn *c, const struct iovec *parts, int count)
+{
+	size_t total = 0;
+	ssize_t n = 0;
+
+	for (int i = 0; i < count; i++)
+		total += parts[i].iov_len;
+	if (total == 0)
+		return true;
+	if (conn_pending(c) == 0) {
+		n = conn_try(c, parts, count);
+		if (n < 0)
+			return false;
+		if ((size_t)n == total)
+			return true;
+		c->writable = false;
+	}
+	return conn_keep(c, parts, count, (size_t)n);
+}
+
+bool conn_flush(struct conn *c)
+{
+	while (conn_pending(c) > 0 && c->writable) {
+		struct iovec part = {buf_at(&c->out), conn_pending(c)};
+		ssize_t n = conn_try(c, &part, 1);
+
+		if (n < 0)
+			return false;
+		if ((size_t)n < part.iov_len)
+			c->writable = false;
+		buf_consume(&c->out, (size_t)n);
+	}
+	if (conn_pending(c) == 0 && c->out.cap > 0)
+		buf_fini(&c->out);
+	return true;
+}
+
+void conn_shutdown(struct conn *c)
+{
+	(void)shutdown(c->fd, SHUT_WR);
+}
+
+void conn_close(struct conn *c, bool reset)
+{
+	if (c->fd < 0)
+		return;
+	if (event_initialized(&c->event))
+		event_del(&c->event);
+	if (reset) {
+		struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	}
+	close(c->fd);
+	c->fd = -1;
+	buf_fini(&c->out);
+}
