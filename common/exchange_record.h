@@ -72,6 +72,8 @@ struct leg_record {
 	struct byte_range request;
 	struct byte_range interim; /* all 1xx responses before the final one */
 	struct byte_range response;
+	struct byte_range tunnel_up; /* after a 101: bytes from the client's side, none otherwise */
+	struct byte_range tunnel_down;
 };
 
 /* A backend attempt before the last. */
