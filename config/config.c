@@ -216,7 +216,9 @@ struct config_quoted config_quote(const char *text)
 
 	for (; text[n] != '\0' && n < room; n++)
 		q.text[n] = (unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n];
-	strcpy(q.text + n, text[n] == '\0' ? "" : "...");
+	memcpy(q.text + n, "...", sizeof("..."));
+	if (text[n] == '\0')
+		q.text[n] = '\0';
 	return q;
 }
 

@@ -24,6 +24,7 @@
  * Some builds of inih (Debian's) let the program choose how long a line may be, others have it
  * compiled in, most often as 200. Where the variable does not exist its address is NULL.
  */
+/* NOLINTNEXTLINE(readability-redundant-declaration) */
 extern int ini_max_line __attribute__((weak));
 
 struct reading {

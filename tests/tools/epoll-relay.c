@@ -376,6 +376,7 @@ int main(int argc, char **argv)
 	}
 	event_loop_run(epoll_fd, turn_end, &work_left);
 	while (!LIST_EMPTY(&live_list)) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not follow le_prev */
 		pair_end(LIST_FIRST(&live_list));
 		pair_free(LIST_FIRST(&live_list));
 	}
