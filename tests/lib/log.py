@@ -1,0 +1,149 @@
+"""Reading proxy.ndjson and its siblings, and what must hold of every line (design.md section 6)."""
+
+import json
+import os
+import re
+import time
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\Z")
+ADDRESS = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+(%\w+)?\]):\d+\Z")
+END_WORDS = {
+    "done", "client-eof", "client-reset", "client-stalled", "header-timeout", "body-timeout",
+    "bad-request", "missing-host", "method-refused", "method-unknown", "version-refused",
+    "coding-refused", "target-too-long", "head-too-large", "body-too-large", "answered-here",
+    "overload", "no-descriptor", "no-memory", "shutdown", "backend-eof", "backend-reset",
+    "backend-timeout", "backend-stalled", "bad-response", "response-head-too-large",
+    "too-many-interim", "resolve-failed", "connect-refused", "connect-failed", "connect-timeout",
+    "request-timeout", "tunnel-client", "tunnel-backend", "tunnel-timeout",
+}
+MOMENTS = ["request_end", "backend_ready", "backend_request_end", "backend_response_start",
+           "backend_response_end", "response_end"]
+# No moment of a pair is later than the second, where both came.
+ORDER = [("request_end", "backend_request_end"), ("backend_ready", "backend_request_end"),
+         ("backend_ready", "backend_response_start"),
+         ("backend_response_start", "backend_response_end"),
+         ("backend_response_end", "response_end")]
+LINE_KEYS = ["v", "run", "id", "start", "method", "target", "version", "host", "soap", "status",
+             "end", "client", "backend", "at_us", "bytes"]
+LEG_KEYS = ["conn", "nth", "local", "peer", "opened", "tls", "request", "interim", "response"]
+BACKEND_KEYS = LEG_KEYS[:2] + ["reused"] + LEG_KEYS[2:] + ["attempts", "tries"]
+TRY_KEYS = ["conn", "nth", "local", "peer", "request", "response", "end"]
+PARTS = ["request", "interim", "response"]
+
+
+def read_lines(path):
+    """The whole lines of an NDJSON file, [] when it is not there (yet)."""
+    try:
+        with open(path, "rb") as f:
+            data = f.read()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()]
+
+
+def wait_lines(path, count, timeout_s=10):
+    """At least that many lines."""
+    until = time.monotonic() + timeout_s
+    while True:
+        lines = read_lines(path)
+        if len(lines) >= count:
+            return lines
+        if time.monotonic() > until:
+            raise AssertionError(f"{len(lines)} of {count} lines in {os.path.basename(path)}: "
+                                 f"{[(x.get('target'), x.get('end')) for x in lines]}")
+        time.sleep(0.01)
+
+
+def check_range(r, where):
+    if r is not None:
+        assert isinstance(r, list) and len(r) == 2, f"{where}: {r}"
+        assert 0 <= r[0] < r[1], f"{where}: {r} is no half-open range with a byte in it"
+
+
+def check_leg(leg, keys, where):
+    assert list(leg) == keys, f"{where}: keys {list(leg)}"
+    assert leg["conn"] >= 1 and leg["nth"] >= 1, where
+    assert ADDRESS.match(leg["peer"]), f"{where}: {leg['peer']}"
+    assert leg["local"] is None or ADDRESS.match(leg["local"]), f"{where}: {leg['local']}"
+    assert STAMP.match(leg["opened"]), f"{where}: {leg['opened']}"
+    assert leg["tls"] is None, where
+    for part in PARTS:
+        check_range(leg[part], f"{where}.{part}")
+    if leg["interim"] and leg["response"]:
+        assert leg["interim"][1] <= leg["response"][0], where
+
+
+def check_moments(at):
+    assert list(at) == MOMENTS, list(at)
+    for name, us in at.items():
+        assert us is None or (isinstance(us, int) and us >= 0), f"{name}: {us}"
+    for earlier, later in ORDER:
+        if at[earlier] is not None and at[later] is not None:
+            assert at[earlier] <= at[later], f"{earlier} {at[earlier]} > {later} {at[later]}"
+
+
+def check_backend(backend):
+    keys = BACKEND_KEYS + (["tunnel"] if "tunnel" in backend else [])
+    check_leg(backend, keys, "backend")
+    assert isinstance(backend["reused"], bool)
+    assert 1 <= backend["attempts"] <= 3
+    assert len(backend["tries"]) == backend["attempts"] - 1, backend
+    for t in backend["tries"]:
+        assert list(t) == TRY_KEYS, list(t)
+        assert t["end"] in END_WORDS - {"done"}, t
+        check_range(t["request"], "tries.request")
+        check_range(t["response"], "tries.response")
+
+
+def check_line(line):
+    """Every key present, in the documented order; ranges, moments and words as they must be."""
+    assert list(line) == [k for k in LINE_KEYS[:9]] + (["cut"] if "cut" in line else []) \
+        + LINE_KEYS[9:], list(line)
+    assert line["v"] == 1
+    assert re.match(r"[0-9a-f]{1,16}\Z", line["run"]) and re.match(r"[0-9a-f]{16}\Z", line["id"])
+    assert STAMP.match(line["start"]), line["start"]
+    assert line["version"] in (None, "1.0", "1.1"), line["version"]
+    assert line["status"] is None or 100 <= line["status"] <= 599
+    assert line["end"] in END_WORDS, line["end"]
+    client = line["client"]
+    check_leg(client, LEG_KEYS + (["tunnel"] if "tunnel" in client else []), "client")
+    if line["backend"] is not None:
+        check_backend(line["backend"])
+    check_moments(line["at_us"])
+    assert (line["at_us"]["response_end"] is not None) <= (client["response"] is not None)
+    assert (line["status"] is not None) == (client["response"] is not None), line
+    assert set(line["bytes"]) == {"request_body", "response_body"}
+
+
+def check_log(lines):
+    """What must hold of all lines of one run together."""
+    for line in lines:
+        check_line(line)
+    assert len({line["id"] for line in lines}) == len(lines), "an id stands twice"
+    for leg in ("client", "backend"):
+        check_connections([line[leg] for line in lines if line[leg]], leg)
+
+
+def check_connections(legs, name):
+    """Ranges of one connection follow one another; nth counts them. Each moment null or not."""
+    by_conn = {}
+    for leg in legs:
+        by_conn.setdefault(leg["conn"], []).append(leg)
+    for conn, mine in by_conn.items():
+        mine.sort(key=lambda leg: leg["nth"])
+        nths = [leg["nth"] for leg in mine]
+        assert len(set(nths)) == len(nths), f"{name} connection {conn}: nth {nths}"
+        assert len({(leg["peer"], leg["opened"]) for leg in mine}) == 1, f"{name} {conn}"
+        for part in ("request", "response"):
+            ranges = [leg[part] for leg in mine if leg[part]]
+            for before, after in zip(ranges, ranges[1:]):
+                assert before[1] <= after[0], f"{name} connection {conn}: {part} {ranges}"
+
+
+def assert_moments(line, *names):
+    """Exactly these moments came."""
+    came = {name for name, us in line["at_us"].items() if us is not None}
+    assert came == set(names), f"moments {sorted(came)}, expected {sorted(names)}"
+
+
+ALL_MOMENTS = tuple(MOMENTS)

@@ -1,0 +1,183 @@
+"""A scriptable, byte-exact backend: one thread per connection, each runs a script.
+
+A script is a function that is given the connection (an OriginConn). Everything that it reads and
+sends is recorded with the connection's number, from 1. An exception in a script fails the test when
+the origin is stopped, unless the test said `forgive`.
+"""
+
+import socket
+import threading
+import time
+
+import wire
+
+
+def response(body=b"ok", status="200 OK", fields=(), framing="length"):
+    """A response as bytes. framing: "length", "chunked" (one chunk) or "close"."""
+    lines = [f"HTTP/1.1 {status}".encode()]
+    lines += [f.encode() if isinstance(f, str) else f for f in fields]
+    if framing == "length":
+        lines.append(b"Content-Length: %d" % len(body))
+    elif framing == "chunked":
+        lines.append(b"Transfer-Encoding: chunked")
+        body = wire.chunked(body)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def answer(*responses):
+    """A script: each request gets the next response, the last one again and again, until EOF."""
+    responses = responses or (response(),)
+
+    def script(conn):
+        for n in range(1 << 30):
+            if conn.next_request() is None:
+                return
+            conn.send(responses[min(n, len(responses) - 1)])
+
+    return script
+
+
+def answer_and_close(raw):
+    """A script: one request, one response, then close."""
+
+    def script(conn):
+        if conn.next_request() is not None:
+            conn.send(raw)
+
+    return script
+
+
+def echo(conn):
+    """A script: the body of each request comes back, with its method and target."""
+    while True:
+        request = conn.next_request()
+        if request is None:
+            return
+        conn.send(response(request.body, fields=[f"X-Method: {request.method}",
+                                                 f"X-Target: {request.target}"]))
+
+
+class OriginConn(wire.Stream):
+    """The backend's end of one connection."""
+
+    def __init__(self, sock, number, origin):
+        super().__init__(sock)
+        self.number = number
+        self.origin = origin
+        self.requests = []
+        self.done = threading.Event()
+
+    def next_request(self, keep=True):
+        """The next whole request; None when the peer closed between two requests."""
+        try:
+            request = self.read_request(keep)
+        except wire.Closed as end:
+            assert end.how == "eof", f"backend connection {self.number}: {end}"
+            return None
+        request.conn = self
+        self.requests.append(request)
+        with self.origin.changed:
+            self.origin.requests.append(request)
+            self.origin.changed.notify_all()
+        return request
+
+
+class Origin:
+    """The listening side. script: one function for all connections, or a list in their order, of
+    which the last serves all further ones."""
+
+    def __init__(self, script=None, family=socket.AF_INET, address=None, recv_buffer=None):
+        self.scripts = script if isinstance(script, (list, tuple)) else [script or answer()]
+        self.changed = threading.Condition()
+        self.conns = []
+        self.requests = []  # whole ones, in the order in which they were read
+        self.errors = []
+        self.forgive = False
+        self.threads = []
+        self.stopping = False
+        self.listener = socket.socket(family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if recv_buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, recv_buffer)
+        self.listener.bind(address or ("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+        self.listener.listen(512)
+        self.port = self.listener.getsockname()[1]
+        self.text = wire.address_text(self.listener.getsockname())
+        self.url = "http://" + self.text
+        self._start(self._accept)
+
+    def _start(self, target, *arguments):
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                conn = OriginConn(sock, len(self.conns) + 1, self)
+            except OSError:  # the peer reset it already
+                sock.close()
+                continue
+            with self.changed:
+                self.conns.append(conn)
+                self.changed.notify_all()
+            self._start(self._run, conn)
+
+    def _run(self, conn):
+        script = self.scripts[min(conn.number, len(self.scripts)) - 1]
+        try:
+            script(conn)
+        except Exception as error:  # pylint: disable=broad-except
+            if not self.stopping:
+                self.errors.append((conn.number, error))
+        finally:
+            conn.close()
+            conn.done.set()
+
+    def wait(self, condition, what, timeout_s=10):
+        """Until condition() holds."""
+        with self.changed:
+            if not self.changed.wait_for(condition, timeout_s):
+                raise AssertionError(f"the backend never saw {what}")
+
+    def wait_requests(self, count):
+        self.wait(lambda: len(self.requests) >= count, f"{count} requests")
+        return self.requests[count - 1]
+
+    def wait_conns(self, count):
+        self.wait(lambda: len(self.conns) >= count, f"{count} connections")
+        return self.conns[count - 1]
+
+    def stop(self):
+        self.stopping = True
+        # shutdown wakes the accept that close alone would leave waiting
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        for conn in list(self.conns):
+            try:
+                conn.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        until = time.monotonic() + 5
+        for thread in self.threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def check(self):
+        """No script failed."""
+        if self.errors and not self.forgive:
+            number, error = self.errors[0]
+            raise AssertionError(f"backend connection {number}: {error!r}") from error
+
+
+def dead_port():
+    """A loopback port on which nobody listens: bound once, and closed again."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]

@@ -1,0 +1,38 @@
+"""A byte-exact client of the proxy."""
+
+import socket
+
+import wire
+
+
+class Peer(wire.Stream):
+    """One client connection. Sends exactly the bytes it is given."""
+
+    def __init__(self, address, timeout_s=wire.TIMEOUT_S, recv_buffer=None):
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        sock = socket.socket(family)
+        if recv_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, recv_buffer)
+        sock.settimeout(timeout_s)
+        sock.connect(address)
+        super().__init__(sock, timeout_s)
+
+    def get(self, target="/", fields=(), method="GET", version="HTTP/1.1"):
+        """Send a request without a body and read its response."""
+        self.send(request(target, fields, method=method, version=version))
+        return self.read_response(method)
+
+    def post(self, body, target="/", fields=()):
+        self.send(request(target, fields, body=body, method="POST"))
+        return self.read_response("POST")
+
+
+def request(target="/", fields=(), body=None, method="GET", version="HTTP/1.1", host="test.example"):
+    """A request as bytes; Content-Length is added when there is a body."""
+    lines = [f"{method} {target} {version}".encode()]
+    if host is not None:
+        lines.append(b"Host: " + host.encode())
+    lines += [f.encode() if isinstance(f, str) else f for f in fields]
+    if body is not None:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (body or b"")
