@@ -17,7 +17,7 @@ bool buf_reserve(struct buf *b, size_t n)
 
 	if (b->cap - b->len >= n && b->data != NULL)
 		return true;
-	if (b->at > 0) {
+	if (b->at > 0 && b->data != NULL) {
 		memmove(b->data, b->data + b->at, left);
 		b->at = 0;
 		b->len = (uint32_t)left;

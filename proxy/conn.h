@@ -22,8 +22,8 @@
 
 #include "common/addr.h"
 #include "common/attrib.h"
+#include "common/exchange_record.h"
 #include "proxy/buf.h"
-#include "trace/event.h"
 
 #define CONN_OUT_MAX      (256 * 1024)
 #define CONN_FRAGMENT_MAX 256
