@@ -29,9 +29,11 @@ struct http_body {
 	/* private */
 	uint8_t state;
 	uint8_t digits;
-	uint32_t line_bytes;
+	uint32_t line_bytes;      /* of the chunk-size or trailer line */
+	uint64_t extension_bytes; /* of all chunk-size lines */
+	uint32_t section_bytes;   /* of the trailer section as it came */
 	uint32_t max_trailer_bytes;
-	char *trailer; /* trailer section being collected, allocated when there is one */
+	char *trailer; /* last chunk and trailer section, allocated when there is a trailer field */
 	uint32_t trailer_len;
 	uint32_t trailer_cap;
 };
