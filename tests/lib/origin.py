@@ -32,7 +32,7 @@ def answer(*responses):
         for n in range(1 << 30):
             if conn.next_request() is None:
                 return
-            conn.send(responses[min(n, len(responses) - 1)])
+            conn.reply(responses[min(n, len(responses) - 1)])
 
     return script
 
@@ -42,7 +42,7 @@ def answer_and_close(raw):
 
     def script(conn):
         if conn.next_request() is not None:
-            conn.send(raw)
+            conn.reply(raw)
 
     return script
 
@@ -53,8 +53,8 @@ def echo(conn):
         request = conn.next_request()
         if request is None:
             return
-        conn.send(response(request.body, fields=[f"X-Method: {request.method}",
-                                                 f"X-Target: {request.target}"]))
+        conn.reply(response(request.body, fields=[f"X-Method: {request.method}",
+                                                  f"X-Target: {request.target}"]))
 
 
 class OriginConn(wire.Stream):
@@ -80,6 +80,21 @@ class OriginConn(wire.Stream):
             self.origin.requests.append(request)
             self.origin.changed.notify_all()
         return request
+
+    def reply(self, raw):
+        """Send the answer to the last request and remember which bytes of the stream it was; what
+        is sent by further calls belongs to it too."""
+        first = self.sent
+        self.send(raw)
+        request = self.requests[-1]
+        request.reply_range = [(request.reply_range or [first])[0], self.sent]
+
+    def reply_interim(self, raw):
+        """The same for a 1xx response."""
+        first = self.sent
+        self.send(raw)
+        request = self.requests[-1]
+        request.interim_range = [(request.interim_range or [first])[0], self.sent]
 
 
 class Origin:

@@ -17,14 +17,21 @@ class Peer(wire.Stream):
         sock.connect(address)
         super().__init__(sock, timeout_s)
 
+    def exchange(self, raw, method="GET", keep=True):
+        """Send one whole request and read its response, whose request_range then says which bytes
+        of the stream the request was."""
+        first = self.sent
+        self.send(raw)
+        past = self.sent
+        response = self.read_response(method, keep)
+        response.request_range = [first, past]
+        return response
+
     def get(self, target="/", fields=(), method="GET", version="HTTP/1.1"):
-        """Send a request without a body and read its response."""
-        self.send(request(target, fields, method=method, version=version))
-        return self.read_response(method)
+        return self.exchange(request(target, fields, method=method, version=version), method)
 
     def post(self, body, target="/", fields=()):
-        self.send(request(target, fields, body=body, method="POST"))
-        return self.read_response("POST")
+        return self.exchange(request(target, fields, body=body, method="POST"), "POST")
 
 
 def request(target="/", fields=(), body=None, method="GET", version="HTTP/1.1", host="test.example"):

@@ -52,6 +52,9 @@ class Message:
         self.chunks = []  # sizes
         self.trailers = []
         self.interim = []  # 1xx responses before this one
+        self.interim_range = None  # of those
+        self.request_range = None  # of a response: set by who sent the request
+        self.reply_range = None  # of a request: set by who answered it
         self.first = 0
         self.past = 0
         self.complete = False
@@ -285,6 +288,8 @@ class Stream:
             message.complete = True
             interim.append(message)
         message.interim = interim
+        if interim:
+            message.interim_range = [interim[0].first, interim[-1].past]
         if method == "HEAD" or message.status in (101, 204, 304):
             message.complete = True
             return message

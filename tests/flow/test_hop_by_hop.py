@@ -1,0 +1,63 @@
+"""Fields that concern one connection stay on it, whatever Connection names."""
+
+import check
+from origin import answer, response
+
+ALWAYS = {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "transfer-encoding"}
+
+
+def lower(message):
+    return [name.lower() for name in message.names()]
+
+
+def test_of_a_request(origin, proxy, peer):
+    backend = origin()
+    front = proxy(backend)
+    client = peer(front)
+    got = client.get(fields=["Connection: keep-alive, X-Private", "X-Private: secret",
+                             "connection: x-other", "X-Other: too", "Keep-Alive: timeout=5",
+                             "Proxy-Connection: keep-alive", "TE: trailers", "X-Kept: yes"])
+    request = backend.requests[0]
+    assert request.get("X-Kept") == "yes"
+    assert not (ALWAYS | {"x-private", "x-other"}) & set(lower(request)), request.head
+    check.exchange(front.lines(1)[0], client, got, request)
+
+
+def test_of_a_response(origin, proxy, peer):
+    backend = origin(answer(response(b"x", fields=[
+        "Connection: keep-alive, X-Private", "X-Private: secret", "Keep-Alive: timeout=5",
+        "Proxy-Connection: keep-alive", "X-Kept: yes"])))
+    front = proxy(backend)
+    client = peer(front)
+    first, second = client.get(), client.get()
+    for got in (first, second):
+        assert got.get("X-Kept") == "yes"
+        assert not (ALWAYS | {"x-private"}) & set(lower(got)), got.head
+    assert len(backend.conns) == 1
+    check.exchange(front.lines(2)[1], client, second, backend.requests[1])
+
+
+def test_connection_cannot_name_away_what_matters(origin, proxy, peer):
+    backend = origin(answer(response(b"abc", fields=["Connection: Content-Length, Date"])))
+    front = proxy(backend)
+    client = peer(front)
+    got = client.exchange(
+        b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\nX-Forwarded-For: 1.2.3.4\r\n"
+        b"Connection: Host, Content-Length, Transfer-Encoding, X-Forwarded-For, Via, "
+        b"X-Forwarded-Proto\r\nVia: 1.0 first\r\n\r\nbody", "POST")
+    request = backend.requests[0]
+    assert (request.get("Host"), request.get("Content-Length")) == ("here", "4")
+    assert request.get("X-Forwarded-For") == "1.2.3.4, 127.0.0.1"
+    assert "1.0 first" in ", ".join(request.all("Via"))
+    assert got.get("Content-Length") == "3" and got.body == b"abc"
+    check.exchange(front.lines(1)[0], client, got, request)
+
+
+def test_an_odd_connection_field(origin, proxy, peer):
+    backend = origin()
+    front = proxy(backend)
+    client = peer(front)
+    client.get(fields=["Connection: ,, X-A ,\t,x-b", "X-A: 1", "X-B: 2", "X-C: 3"])
+    names = lower(backend.requests[0])
+    assert "x-c" in names and not {"x-a", "x-b", "connection"} & set(names)
+    front.lines(1)
