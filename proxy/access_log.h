@@ -36,7 +36,7 @@ struct access_line {
 };
 
 /*
- * Open (append, create 0644; "-" is standard output; a torn last line is cut first) and start the thread.
+ * Open (append, create 0644; "-" is standard output; a torn last line is cut first), start the thread.
  * NULL with a line on stderr. Must be called after fork-like changes and before threads use it.
  */
 struct access_log *access_log_open(const char *path) MUST_CHECK;
@@ -64,11 +64,14 @@ void access_writer_add(struct access_writer *w, const struct access_line *line, 
  */
 uint64_t access_writer_tick(struct access_writer *w, uint64_t now_ns);
 
-/* The constant part of a leg: "local":..,"peer":..,"opened":..,"tls":null. Returns its length. */
+/* The constant part of a leg: "local":..,"peer":..,"opened":..,"tls":null. Its length, or 0 if it does not fit. */
 size_t access_fragment(const struct addr *local, const struct addr *peer, uint64_t opened_ns,
 		       char *out, size_t cap);
 
-/* One line, for tests: returns its length with the newline, 0 when cap is too small. */
+/*
+ * One line: returns its length with the newline, or 0 when cap is less than the line could need at worst
+ * (access_line_max() in access_line.h: about 4 KiB and six times its texts).
+ */
 size_t access_line_format(const struct access_line *line, char *out, size_t cap);
 
 #endif

@@ -1,0 +1,365 @@
+/*
+ * access_line.c -- formats one line of proxy.ndjson by hand: constant text, digits, and text from
+ * outside through the JSON writer when it holds anything to escape.
+ *
+ * Knows no file and no thread, allocates nothing. snprintf costs three times as much (design
+ * section 3), and so does asking for room before every piece: room for the longest line is made
+ * sure of once, and every function here writes at p and returns where the next byte goes.
+ *
+ * Invariant: a line takes at most access_line_max() bytes.
+ */
+#include "proxy/access_line.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+
+/* Everything but the texts and fragments: names, digits, two tries, two fragments made here. */
+#define FIXED_MAX    4096
+
+#define FRAGMENT_MAX 256
+
+#define PUT(p, text) ((char *)memcpy((p), (text), sizeof(text) - 1) + sizeof(text) - 1)
+
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233"
+			    "34353637383940414243444546474849505152535455565758596061626364656667"
+			    "6869707172737475767778798081828384858687888990919293949596979899";
+
+static unsigned digits_of(uint32_t v)
+{
+	if (v < 10000)
+		return v < 100 ? (v < 10 ? 1 : 2) : (v < 1000 ? 3 : 4);
+	if (v < 100000000)
+		return v < 1000000 ? (v < 100000 ? 5 : 6) : (v < 10000000 ? 7 : 8);
+	return v < 1000000000 ? 9 : 10;
+}
+
+/* Exactly n digits, with leading zeros. */
+static char *put_digits(char *p, uint32_t v, unsigned n)
+{
+	unsigned i = n;
+
+	while (i >= 2) {
+		i -= 2;
+		memcpy(p + i, pairs + 2 * (v % 100), 2);
+		v /= 100;
+	}
+	if (i == 1)
+		p[0] = (char)('0' + v % 10);
+	return p + n;
+}
+
+static char *put_u64(char *p, uint64_t v)
+{
+	if (LIKELY(v <= UINT32_MAX))
+		return put_digits(p, (uint32_t)v, digits_of((uint32_t)v));
+	p = put_u64(p, v / 1000000000);
+	return put_digits(p, (uint32_t)(v % 1000000000), 9);
+}
+
+static char *put_hex(char *p, uint64_t v, unsigned digits)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (unsigned i = digits; i-- > 0; v >>= 4)
+		p[i] = hex[v & 15];
+	return p + digits;
+}
+
+#define ONES  0x0101010101010101ULL
+#define HIGHS 0x8080808080808080ULL
+
+/* Nonzero if one of eight bytes is a control, '"', '\\', 0x7f or above. May be nonzero for less. */
+static uint64_t special_bytes(uint64_t v)
+{
+	uint64_t quote = v ^ ONES * '"';
+	uint64_t backslash = v ^ ONES * '\\';
+
+	return ((v - ONES * 0x20) | (quote - ONES) | (backslash - ONES) | (v + ONES) | v) & HIGHS;
+}
+
+static bool is_plain(const char *bytes, size_t len)
+{
+	uint64_t word;
+	size_t i = 0;
+
+	for (; i + sizeof(word) <= len; i += sizeof(word)) {
+		memcpy(&word, bytes + i, sizeof(word));
+		if (special_bytes(word) != 0)
+			return false;
+	}
+	word = ONES * 'a';
+	memcpy(&word, bytes + i, len - i);
+	return special_bytes(word) == 0;
+}
+
+/* At most 6 * len + 2 bytes. */
+static char *put_string(char *p, const char *bytes, size_t len)
+{
+	if (LIKELY(is_plain(bytes, len))) {
+		*p++ = '"';
+		memcpy(p, bytes, len);
+		p += len;
+		*p++ = '"';
+		return p;
+	}
+	struct json j;
+
+	json_init(&j, p, 6 * len + 2);
+	json_string(&j, bytes, len);
+	return p + json_len(&j);
+}
+
+static char *put_word(char *p, const char word[24])
+{
+	return put_string(p, word, strnlen(word, 24));
+}
+
+static size_t utf8_sequence_len(uint8_t lead)
+{
+	if (lead < 0xc0)
+		return 1;
+	return lead < 0xe0 ? 2 : (lead < 0xf0 ? 3 : 4);
+}
+
+/* How much of the text is written: all, or ACCESS_TEXT_MAX less a sequence that would be split. */
+static size_t text_cut(const struct access_text *t)
+{
+	const uint8_t *bytes = (const uint8_t *)t->bytes;
+
+	if (LIKELY(t->len <= ACCESS_TEXT_MAX))
+		return t->len;
+	for (size_t back = 1; back <= 3; back++) {
+		uint8_t c = bytes[ACCESS_TEXT_MAX - back];
+
+		if ((c & 0xc0) != 0x80)
+			return utf8_sequence_len(c) > back ? ACCESS_TEXT_MAX - back
+							   : ACCESS_TEXT_MAX;
+	}
+	return ACCESS_TEXT_MAX;
+}
+
+static char *put_text(char *p, const struct access_text *t, bool *cut)
+{
+	size_t len;
+
+	if (t->bytes == NULL)
+		return PUT(p, "null");
+	len = text_cut(t);
+	*cut = *cut || len < t->len;
+	return put_string(p, t->bytes, len);
+}
+
+static char *put_clock(char *p, uint64_t real_ns)
+{
+	*p++ = '"';
+	clock_format(real_ns, p);
+	p += CLOCK_TEXT_LEN;
+	*p++ = '"';
+	return p;
+}
+
+static char *put_addr(char *p, const struct addr *a)
+{
+	if (a->family == ADDR_NONE)
+		return PUT(p, "null");
+	*p++ = '"';
+	p += addr_format(a, p);
+	*p++ = '"';
+	return p;
+}
+
+static char *put_range(char *p, const struct byte_range *r)
+{
+	if (!byte_range_exists(r))
+		return PUT(p, "null");
+	*p++ = '[';
+	p = put_u64(p, r->first);
+	*p++ = ',';
+	p = put_u64(p, r->past);
+	*p++ = ']';
+	return p;
+}
+
+static char *put_moment(char *p, int64_t us)
+{
+	if (us == MOMENT_NEVER)
+		return PUT(p, "null");
+	if (us < 0)
+		*p++ = '-';
+	return put_u64(p, us < 0 ? 0 - (uint64_t)us : (uint64_t)us);
+}
+
+static char *put_fragment(char *p, const struct addr *local, const struct addr *peer,
+			  uint64_t opened_ns)
+{
+	p = PUT(p, "\"local\":");
+	p = put_addr(p, local);
+	p = PUT(p, ",\"peer\":");
+	p = put_addr(p, peer);
+	p = PUT(p, ",\"opened\":");
+	p = put_clock(p, opened_ns);
+	return PUT(p, ",\"tls\":null");
+}
+
+size_t access_fragment(const struct addr *local, const struct addr *peer, uint64_t opened_ns,
+		       char *out, size_t cap)
+{
+	char text[FRAGMENT_MAX];
+	size_t len = (size_t)(put_fragment(text, local, peer, opened_ns) - text);
+
+	if (len > cap)
+		return 0;
+	memcpy(out, text, len);
+	return len;
+}
+
+/* From "conn" to "response", without what only the backend's leg has at its end. */
+static char *put_leg(char *p, const struct leg_record *leg, bool is_backend,
+		     const struct access_text *fragment)
+{
+	p = PUT(p, "{\"conn\":");
+	p = put_u64(p, leg->conn);
+	p = PUT(p, ",\"nth\":");
+	p = put_u64(p, leg->nth);
+	if (is_backend && leg->reused)
+		p = PUT(p, ",\"reused\":true,");
+	else if (is_backend)
+		p = PUT(p, ",\"reused\":false,");
+	else
+		*p++ = ',';
+	if (fragment->len > 0) {
+		memcpy(p, fragment->bytes, fragment->len);
+		p += fragment->len;
+	} else {
+		p = put_fragment(p, &leg->local, &leg->peer, leg->opened_ns);
+	}
+	p = PUT(p, ",\"request\":");
+	p = put_range(p, &leg->request);
+	p = PUT(p, ",\"interim\":");
+	p = put_range(p, &leg->interim);
+	p = PUT(p, ",\"response\":");
+	return put_range(p, &leg->response);
+}
+
+static char *put_try(char *p, const struct try_record *t)
+{
+	p = PUT(p, "{\"conn\":");
+	p = put_u64(p, t->leg.conn);
+	p = PUT(p, ",\"nth\":");
+	p = put_u64(p, t->leg.nth);
+	p = PUT(p, ",\"local\":");
+	p = put_addr(p, &t->leg.local);
+	p = PUT(p, ",\"peer\":");
+	p = put_addr(p, &t->leg.peer);
+	p = PUT(p, ",\"request\":");
+	p = put_range(p, &t->leg.request);
+	p = PUT(p, ",\"response\":");
+	p = put_range(p, &t->leg.response);
+	p = PUT(p, ",\"end\":");
+	p = put_word(p, t->end);
+	*p++ = '}';
+	return p;
+}
+
+static char *put_backend(char *p, const struct access_line *line)
+{
+	const struct exchange_record *x = line->x;
+	unsigned tries = MIN(x->tries_count, ARRAY_LEN(x->tries));
+
+	if (x->backend.conn == 0)
+		return PUT(p, "null");
+	p = put_leg(p, &x->backend, true, &line->backend_fragment);
+	p = PUT(p, ",\"attempts\":");
+	p = put_u64(p, x->attempts);
+	p = PUT(p, ",\"tries\":[");
+	for (unsigned i = 0; i < tries; i++) {
+		if (i > 0)
+			*p++ = ',';
+		p = put_try(p, &x->tries[i]);
+	}
+	return PUT(p, "]}");
+}
+
+/* What the client asked for: from "v" to "soap". */
+static char *put_request(char *p, const struct access_line *line)
+{
+	bool cut = false;
+
+	p = PUT(p, "{\"v\":1,\"run\":\"");
+	p = put_hex(p, line->x->run, 8);
+	p = PUT(p, "\",\"id\":\"");
+	p = put_hex(p, line->x->id, 16);
+	p = PUT(p, "\",\"start\":");
+	p = put_clock(p, line->x->start_ns);
+	p = PUT(p, ",\"method\":");
+	p = put_text(p, &line->method, &cut);
+	p = PUT(p, ",\"target\":");
+	p = put_text(p, &line->target, &cut);
+	if (line->minor < 0) {
+		p = PUT(p, ",\"version\":null,\"host\":");
+	} else {
+		p = PUT(p, ",\"version\":\"1.");
+		*p++ = (char)('0' + line->minor % 10);
+		p = PUT(p, "\",\"host\":");
+	}
+	p = put_text(p, &line->host, &cut);
+	p = PUT(p, ",\"soap\":{\"action\":");
+	p = put_text(p, &line->soap_action, &cut);
+	p = PUT(p, ",\"operation\":null,\"fault\":null}");
+	return cut ? PUT(p, ",\"cut\":true") : p;
+}
+
+static char *put_moments(char *p, const int64_t at_us[MOMENT_COUNT])
+{
+	p = PUT(p, ",\"at_us\":{\"request_end\":");
+	p = put_moment(p, at_us[MOMENT_REQUEST_END]);
+	p = PUT(p, ",\"backend_ready\":");
+	p = put_moment(p, at_us[MOMENT_BACKEND_READY]);
+	p = PUT(p, ",\"backend_request_end\":");
+	p = put_moment(p, at_us[MOMENT_BACKEND_REQUEST_END]);
+	p = PUT(p, ",\"backend_response_start\":");
+	p = put_moment(p, at_us[MOMENT_BACKEND_RESPONSE_START]);
+	p = PUT(p, ",\"backend_response_end\":");
+	p = put_moment(p, at_us[MOMENT_BACKEND_RESPONSE_END]);
+	p = PUT(p, ",\"response_end\":");
+	return put_moment(p, at_us[MOMENT_RESPONSE_END]);
+}
+
+static size_t text_max(const struct access_text *t)
+{
+	return 6 * MIN(t->len, ACCESS_TEXT_MAX);
+}
+
+size_t access_line_max(const struct access_line *line)
+{
+	return FIXED_MAX + text_max(&line->method) + text_max(&line->target) +
+	       text_max(&line->host) + text_max(&line->soap_action) + line->client_fragment.len +
+	       line->backend_fragment.len;
+}
+
+size_t access_line_format(const struct access_line *line, char *out, size_t cap)
+{
+	const struct exchange_record *x = line->x;
+	char *p = out;
+
+	if (UNLIKELY(cap < access_line_max(line)))
+		return 0;
+	p = put_request(p, line);
+	p = PUT(p, ",\"status\":");
+	p = x->status != 0 ? put_u64(p, x->status) : PUT(p, "null");
+	p = PUT(p, ",\"end\":");
+	p = put_word(p, x->end);
+	p = PUT(p, ",\"client\":");
+	p = put_leg(p, &x->client, false, &line->client_fragment);
+	p = PUT(p, "},\"backend\":");
+	p = put_backend(p, line);
+	p = put_moments(p, x->at_us);
+	p = PUT(p, "},\"bytes\":{\"request_body\":");
+	p = put_u64(p, x->request_body_bytes);
+	p = PUT(p, ",\"response_body\":");
+	p = put_u64(p, x->response_body_bytes);
+	p = PUT(p, "}}\n");
+	return (size_t)(p - out);
+}
