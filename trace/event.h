@@ -4,10 +4,10 @@
  * Carrier. The proxy listens on an AF_UNIX SOCK_SEQPACKET control socket. A tracer connects and
  * sends one message with TAP_ATTACH. The proxy answers with one message that holds TAP_HELLO, then
  * TAP_ENDPOINT records, and carries one descriptor per worker (SCM_RIGHTS): the tracer's end of that
- * worker's SEQPACKET pair. An attach of another version is answered by closing the connection. The
- * control connection stays open: TAP_READY travels on it (tracer to proxy, once its captures
- * run), TAP_CLOCK every second and TAP_ENDPOINT again when names resolve anew (proxy to tracer). Its
- * end-of-file tells the tracer that the proxy is gone, and the proxy that the tracer is.
+ * worker's SEQPACKET pair, non-blocking. An attach of another version is answered by closing the
+ * connection. The control connection stays open: TAP_READY travels on it (tracer to proxy, once its
+ * captures run), TAP_CLOCK every second and TAP_ENDPOINT again when names resolve anew (proxy to
+ * tracer). Its end-of-file tells the tracer that the proxy is gone, and the proxy that the tracer is.
  * One tracer at a time: a second attach is refused with TAP_BUSY.
  *
  * Messages. Every message, on every socket, in both directions, is a struct tap_message followed by
@@ -30,6 +30,12 @@
 #define TAP_MAGIC       0x50545046u /* "FPTP" */
 #define TAP_VERSION     1
 #define TAP_MESSAGE_MAX 65536
+
+/*
+ * Most descriptors in one control message. With more workers the rest follow, in the workers'
+ * order, in messages without records.
+ */
+#define TAP_DESCRIPTORS_MAX 250
 
 struct tap_message {
 	uint32_t magic;
