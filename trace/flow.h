@@ -60,7 +60,7 @@ struct flow_place {
 	uint8_t from; /* side that sent it */
 	bool copy;    /* the same packet was seen before on another interface: changed nothing */
 	bool fresh;   /* a new incarnation began with it */
-	struct stream_place data; /* when seg->payload_len > 0 */
+	struct stream_place data; /* when seg->payload_len > 0; what a RST carries is no data */
 	uint64_t acked_from;      /* bytes of the other side newly acknowledged: [from, past) */
 	uint64_t acked_past;
 };
@@ -68,7 +68,7 @@ struct flow_place {
 struct flow_table *flow_table_new(void) MUST_CHECK;
 void flow_table_free(struct flow_table *t);
 
-/* One segment, in frame order. False when memory ran out (the segment is then as if not captured). */
+/* One segment, in frame order. False when memory ran out (what was not kept of it counts as not captured; place->flow may be NULL). */
 bool flow_table_add(struct flow_table *t, const struct segment *seg,
 		    struct flow_place *place) MUST_CHECK;
 
@@ -79,7 +79,8 @@ enum flow_rule {
 
 /*
  * The incarnation between local and peer (either may have sent the SYN) by the rule. One without a SYN counts with the
- * stamp of its first packet, and only if no incarnation with a SYN fits. NULL: none. `until_ns`: later incarnations do not count.
+ * stamp of its first packet, and only if no incarnation with a SYN fits; on the client leg it then may also be the first after the
+ * moment (the capture began within it). NULL: none. `until_ns`: later incarnations do not count.
  */
 struct flow *flow_table_find(struct flow_table *t, const struct addr *local,
 			     const struct addr *peer, enum flow_rule rule, uint64_t moment_ns,
@@ -91,7 +92,10 @@ static inline unsigned flow_side_of(const struct flow *f, const struct addr *a)
 	return addr_equal(&f->side[0].addr, a) ? 0 : 1;
 }
 
-/* Give a flow back: it will not be asked for again. Its number stays used. */
+/*
+ * Give a flow back: it will not be asked for again. Its number stays used: a late packet of the same connection gets a
+ * flow that has the number, the ISNs and nothing else (user NULL, place->fresh false).
+ */
 void flow_table_remove(struct flow_table *t, struct flow *f);
 
 /* Oldest by last packet first; fn may remove the flow it is given. Stops when fn returns false. */

@@ -24,6 +24,12 @@ void stream_free(struct stream *s);
 
 /* The ISN is known: seq of offset 0 is isn + 1. Segments seen before are placed too. Once only. */
 void stream_anchor(struct stream *s, uint32_t isn);
+
+/*
+ * The same when a later place is known (attach in mid-connection, offsets beyond 2^32): seq, near what was seen last,
+ * is the sequence number of offset off.
+ */
+void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off);
 bool stream_anchored(const struct stream *s);
 
 /* What a segment meant when it came. */
@@ -37,33 +43,37 @@ struct stream_place {
 
 /*
  * One captured segment with payload_len > 0. Segments may come in any order, repeat and overlap;
- * they come in frame order.
+ * they come in frame order. False: memory ran out, and bytes of it count as not seen.
  */
-void stream_add(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t seq, uint32_t len,
+bool stream_add(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t seq, uint32_t len,
 		struct stream_place *place);
 
 /*
  * An ACK number seen in the other direction, in frame order. *from and *past receive the bytes that it newly
- * acknowledges, equal when none or when not anchored. The ACK of SYN and FIN are no bytes.
+ * acknowledges, equal when none or when not anchored. The ACK of SYN and FIN are no bytes. False: memory ran out,
+ * it counts as not seen.
  */
-void stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, uint64_t *from,
+bool stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, uint64_t *from,
 		uint64_t *past);
 
 /* The FIN's sequence number, so that its ACK is not taken for a byte's. */
 void stream_fin(struct stream *s, uint32_t seq);
 
-/* Frames in ascending order; grown as needed, freed by frame_list_fini(). */
+/* All that this ACK number acknowledges was seen to be sent. */
+bool stream_has_sent(const struct stream *s, uint32_t ack);
+
+/* Frames in ascending order, each once; grown as needed, freed by frame_list_fini(). */
 struct frame_list {
 	uint32_t *frames;
 	uint32_t count;
 	uint32_t cap;
 };
-void frame_list_add(struct frame_list *l, uint32_t frame);
+bool frame_list_add(struct frame_list *l, uint32_t frame); /* false: no memory */
 void frame_list_fini(struct frame_list *l);
 
 /* Everything that is known about a range, from segments stamped up to until_ns. */
 struct stream_range {
-	bool known;                 /* anchored; if not, nothing below is set */
+	bool known; /* anchored (and memory sufficed); if not, nothing below is set */
 	struct frame_list carried;  /* frames that carried a byte of it for the first time */
 	struct frame_list repeated; /* frames that carried a byte of it again */
 	uint64_t repeated_bytes;
@@ -79,7 +89,7 @@ void stream_query(const struct stream *s, const struct byte_range *range, uint64
 		  struct stream_range *out);
 void stream_range_fini(struct stream_range *r);
 
-/* The stamp at which [0, past) was acknowledged as a whole, or 0. Cheap: asked often. */
+/* The stamp at which [0, past) was acknowledged as a whole, or 0 (not yet, or past == 0). Cheap: asked often. */
 uint64_t stream_acked_ns(const struct stream *s, uint64_t past);
 
 /* Nothing below off will be asked for again. */

@@ -1,0 +1,103 @@
+/*
+ * mark_list.c -- a sorted list of marks in one sliding array.
+ *
+ * Never looks at what the marks mean and never sorts: order is what the caller makes of it, and
+ * only mark_list_find() needs it.
+ *
+ * Invariant: head + count <= cap, and count == 0 implies head == 0.
+ */
+#include "trace/mark_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CAP_FIRST 8
+#define CAP_KEPT  256 /* lists this small are not made smaller */
+
+void mark_list_fini(struct mark_list *l)
+{
+	free(l->at);
+	*l = (struct mark_list){0};
+}
+
+static bool set_cap(struct mark_list *l, uint32_t cap)
+{
+	struct mark *at = realloc(l->at, (size_t)cap * sizeof(*at));
+
+	if (at == NULL)
+		return false;
+	l->at = at;
+	l->cap = cap;
+	return true;
+}
+
+static void slide_to_front(struct mark_list *l)
+{
+	memmove(l->at, l->at + l->head, (size_t)l->count * sizeof(*l->at));
+	l->head = 0;
+}
+
+/* Room for one more behind the last. Sliding pays only when as many were dropped as are live. */
+static bool make_room(struct mark_list *l)
+{
+	if (l->head + l->count < l->cap)
+		return true;
+	if (l->head > 0 && l->head >= l->count) {
+		slide_to_front(l);
+		return true;
+	}
+	if (l->cap > UINT32_MAX / 2)
+		return false;
+	return set_cap(l, l->cap == 0 ? CAP_FIRST : l->cap * 2);
+}
+
+bool mark_list_insert(struct mark_list *l, uint32_t i, const struct mark *m)
+{
+	struct mark *at;
+
+	if (l->head > 0 && i < l->count / 2) {
+		l->head--;
+		at = mark_list_get(l, 0);
+		memmove(at, at + 1, (size_t)i * sizeof(*at));
+	} else {
+		if (!make_room(l))
+			return false;
+		at = mark_list_get(l, i);
+		memmove(at + 1, at, (size_t)(l->count - i) * sizeof(*at));
+	}
+	l->count++;
+	*mark_list_get(l, i) = *m;
+	return true;
+}
+
+void mark_list_drop(struct mark_list *l, uint32_t n)
+{
+	if (n >= l->count) {
+		l->head = 0;
+		l->count = 0;
+		if (l->cap > CAP_KEPT)
+			mark_list_fini(l);
+		return;
+	}
+	l->head += n;
+	l->count -= n;
+	if (l->cap > CAP_KEPT && l->count < l->cap / 8) {
+		slide_to_front(l);
+		(void)set_cap(l, l->cap / 2);
+	}
+}
+
+uint32_t mark_list_find(const struct mark_list *l, uint64_t pos)
+{
+	uint32_t low = 0, high = l->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (mark_list_get(l, middle)->pos < pos)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}

@@ -1,0 +1,410 @@
+/*
+ * stream.c -- map byte offsets of one TCP direction to captured segments.
+ *
+ * Positions are 64 bits wide and count from the first sequence number seen, which stands at
+ * POS_START; an offset is a position less zero_pos, which stream_anchor() finds. So what came
+ * before the anchor needs no second look. Keeps no payload, knows no HTTP, asks no clock.
+ *
+ * Invariant: pieces are sorted by position and do not overlap; each names the first frame that
+ * carried its bytes. Repeats are sorted by position. Acks ascend, in position as in frame.
+ */
+#include "trace/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace/mark_list.h"
+#include "trace/seqnum.h"
+
+/* Its low 32 bits are zero: the first sequence number seen is that of every multiple of 2^32. */
+#define POS_START (1ULL << 62)
+
+struct stream {
+	struct mark_list pieces;  /* bytes seen */
+	struct mark_list repeats; /* bytes seen again */
+	struct mark_list acks;    /* pos: all bytes below it are acknowledged */
+	uint32_t base_seq;        /* sequence number of POS_START */
+	uint32_t longest_repeat;
+	uint64_t zero_pos;  /* position of offset 0; 0 until anchored */
+	uint64_t floor_pos; /* forgotten below */
+	uint64_t end_pos;   /* past the highest byte seen */
+	uint64_t acked_pos;
+	uint64_t fin_pos;
+	bool based;
+	bool anchored;
+	bool acked_known;
+	bool fin_known;
+};
+
+struct stream *stream_new(void)
+{
+	return calloc(1, sizeof(struct stream));
+}
+
+void stream_free(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	mark_list_fini(&s->pieces);
+	mark_list_fini(&s->repeats);
+	mark_list_fini(&s->acks);
+	free(s);
+}
+
+bool stream_anchored(const struct stream *s)
+{
+	return s->anchored;
+}
+
+size_t stream_memory(const struct stream *s)
+{
+	return sizeof(*s) + mark_list_memory(&s->pieces) + mark_list_memory(&s->repeats) +
+	       mark_list_memory(&s->acks);
+}
+
+static void set_base(struct stream *s, uint32_t seq)
+{
+	if (s->based)
+		return;
+	s->based = true;
+	s->base_seq = seq;
+	s->end_pos = POS_START;
+}
+
+/* What the peer acknowledged is surely near; what was sent is, when ACKs were not captured. */
+static uint64_t near_pos(const struct stream *s)
+{
+	if (s->acked_known && s->end_pos < s->acked_pos + (1ULL << 31))
+		return s->acked_pos;
+	return s->end_pos;
+}
+
+static uint64_t pos_of_seq(const struct stream *s, uint32_t seq, uint64_t near)
+{
+	return (uint64_t)seq_to_off(seq, s->base_seq, near);
+}
+
+/* Index of the first piece that ends above pos. */
+static uint32_t find_piece(const struct stream *s, uint64_t pos)
+{
+	uint32_t i = mark_list_find(&s->pieces, pos);
+
+	if (i > 0 && mark_past(mark_list_get(&s->pieces, i - 1)) > pos)
+		i--;
+	return i;
+}
+
+/* Index of the first repeat that may reach above pos. */
+static uint32_t find_repeat(const struct stream *s, uint64_t pos)
+{
+	uint64_t reach = s->longest_repeat;
+
+	return mark_list_find(&s->repeats, pos > reach ? pos - reach : 0);
+}
+
+/* Drop what ends at or below pos, cut what reaches above it, and forget ACKs below ack_pos. */
+static void drop_below(struct stream *s, uint64_t pos, uint64_t ack_pos)
+{
+	struct mark *m;
+
+	mark_list_drop(&s->pieces, find_piece(s, pos));
+	if (s->pieces.count > 0 && (m = mark_list_get(&s->pieces, 0))->pos < pos) {
+		m->len -= (uint32_t)(pos - m->pos);
+		m->pos = pos;
+	}
+	while (s->repeats.count > 0 && mark_past(mark_list_get(&s->repeats, 0)) <= pos)
+		mark_list_drop(&s->repeats, 1);
+	mark_list_drop(&s->acks, mark_list_find(&s->acks, ack_pos));
+}
+
+/* An ACK that stands at offset 0 is the SYN's. */
+static void set_zero(struct stream *s, uint64_t zero_pos)
+{
+	s->anchored = true;
+	s->zero_pos = zero_pos;
+	s->floor_pos = zero_pos;
+	s->end_pos = MAX(s->end_pos, zero_pos);
+	if (!s->acked_known || s->acked_pos < zero_pos) {
+		s->acked_known = true;
+		s->acked_pos = zero_pos;
+	}
+	drop_below(s, zero_pos, zero_pos + 1);
+}
+
+void stream_anchor(struct stream *s, uint32_t isn)
+{
+	if (s->anchored)
+		return;
+	set_base(s, isn + 1);
+	set_zero(s, pos_of_seq(s, isn + 1, POS_START));
+}
+
+void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off)
+{
+	uint64_t pos;
+
+	if (s->anchored)
+		return;
+	set_base(s, seq);
+	pos = pos_of_seq(s, seq, near_pos(s));
+	set_zero(s, pos - MIN(off, pos));
+}
+
+/*
+ * A keep-alive of one byte repeats the last one that was acknowledged. When the capture has missed
+ * that byte and those before it, what the probe carries is not taken for the stream's.
+ */
+static bool is_probe(const struct stream *s, uint64_t pos, uint64_t past)
+{
+	return past - pos == 1 && s->acked_known && past == s->acked_pos && pos > s->end_pos;
+}
+
+static bool add_repeat(struct stream *s, const struct mark *m)
+{
+	if (m->len == 0)
+		return true;
+	s->longest_repeat = MAX(s->longest_repeat, m->len);
+	return mark_list_insert(&s->repeats, mark_list_find(&s->repeats, m->pos + 1), m);
+}
+
+/* Walk the pieces that m overlaps: gaps between them become pieces of m, the rest is repeated. */
+static bool add_overlapping(struct stream *s, const struct mark *m, struct stream_place *place)
+{
+	uint64_t at = m->pos, past = mark_past(m);
+	struct mark old = *m;
+	uint32_t i = find_piece(s, at);
+
+	old.len = 0;
+	while (at < past) {
+		const struct mark *piece =
+			i < s->pieces.count ? mark_list_get(&s->pieces, i) : NULL;
+		struct mark gap = *m;
+		uint64_t until;
+
+		if (piece != NULL && piece->pos <= at) {
+			until = MIN(past, mark_past(piece));
+			place->old_bytes += (uint32_t)(until - at);
+			old.len += (uint32_t)(until - at);
+		} else {
+			until = piece != NULL ? MIN(past, piece->pos) : past;
+			gap.pos = at;
+			gap.len = (uint32_t)(until - at);
+			if (!mark_list_insert(&s->pieces, i, &gap) || !add_repeat(s, &old))
+				return false;
+			place->new_bytes += gap.len;
+			old.pos = until;
+			old.len = 0;
+		}
+		at = until;
+		i++;
+	}
+	return add_repeat(s, &old);
+}
+
+bool stream_add(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t seq, uint32_t len,
+		struct stream_place *place)
+{
+	struct mark m = {.ts_ns = ts_ns, .frame = frame};
+	uint64_t past, seen;
+	bool kept;
+
+	set_base(s, seq);
+	m.pos = pos_of_seq(s, seq, near_pos(s));
+	past = MAX(m.pos + len, s->zero_pos);
+	m.pos = MAX(m.pos, s->zero_pos);
+	*place = (struct stream_place){.known = s->anchored};
+	if (s->anchored)
+		place->off = m.pos - s->zero_pos;
+	if (past == m.pos || is_probe(s, m.pos, past))
+		return true;
+	if (past > s->fin_pos)
+		s->fin_known = false; /* the FIN was none of this stream */
+	seen = MIN(past, MAX(m.pos, s->floor_pos));
+	place->old_bytes = (uint32_t)(seen - m.pos);
+	m.pos = seen;
+	m.len = (uint32_t)(past - seen);
+	if (m.pos >= s->end_pos && m.len > 0) {
+		kept = mark_list_insert(&s->pieces, s->pieces.count, &m);
+		place->new_bytes = kept ? m.len : 0;
+	} else {
+		kept = add_overlapping(s, &m, place);
+	}
+	s->end_pos = MAX(s->end_pos, past);
+	return kept;
+}
+
+bool stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, uint64_t *from,
+		uint64_t *past)
+{
+	struct mark m = {.ts_ns = ts_ns, .frame = frame};
+
+	*from = 0;
+	*past = 0;
+	set_base(s, ack);
+	m.pos = pos_of_seq(s, ack, near_pos(s));
+	if (s->fin_known && m.pos > s->fin_pos)
+		m.pos = s->fin_pos;
+	if (s->acked_known && m.pos <= s->acked_pos)
+		return true;
+	if (!mark_list_insert(&s->acks, s->acks.count, &m))
+		return false;
+	if (s->anchored) {
+		*from = s->acked_pos - s->zero_pos;
+		*past = m.pos - s->zero_pos;
+	}
+	s->acked_known = true;
+	s->acked_pos = m.pos;
+	return true;
+}
+
+/* An ACK of the FIN that came before it has counted one byte too many. */
+void stream_fin(struct stream *s, uint32_t seq)
+{
+	uint64_t pos;
+	struct mark *last;
+
+	set_base(s, seq);
+	pos = pos_of_seq(s, seq, near_pos(s));
+	if (s->fin_known || pos < s->end_pos || (s->acked_known && pos + 1 < s->acked_pos))
+		return;
+	s->fin_known = true;
+	s->fin_pos = pos;
+	if (!s->acked_known || s->acked_pos <= pos)
+		return;
+	s->acked_pos = pos;
+	if (s->acks.count == 0)
+		return;
+	last = mark_list_get(&s->acks, s->acks.count - 1);
+	if (s->acks.count > 1 ? (last - 1)->pos >= pos : s->anchored && s->zero_pos >= pos)
+		mark_list_drop_last(&s->acks);
+	else
+		last->pos = pos;
+}
+
+bool stream_has_sent(const struct stream *s, uint32_t ack)
+{
+	return s->based && pos_of_seq(s, ack, near_pos(s)) <= s->end_pos + s->fin_known;
+}
+
+static void query_carried(const struct stream *s, uint64_t first, uint64_t past, uint64_t until_ns,
+			  struct stream_range *out)
+{
+	for (uint32_t i = find_piece(s, first); i < s->pieces.count; i++) {
+		const struct mark *m = mark_list_get(&s->pieces, i);
+
+		if (m->pos >= past)
+			break;
+		if (m->ts_ns > until_ns)
+			continue;
+		out->missing_bytes -= MIN(past, mark_past(m)) - MAX(first, m->pos);
+		out->known &= frame_list_add(&out->carried, m->frame);
+		if (m->pos <= first) {
+			out->first_frame = m->frame;
+			out->first_ns = m->ts_ns;
+		}
+		if (mark_past(m) >= past) {
+			out->last_frame = m->frame;
+			out->last_ns = m->ts_ns;
+		}
+	}
+}
+
+static void query_repeated(const struct stream *s, uint64_t first, uint64_t past, uint64_t until_ns,
+			   struct stream_range *out)
+{
+	for (uint32_t i = find_repeat(s, first); i < s->repeats.count; i++) {
+		const struct mark *m = mark_list_get(&s->repeats, i);
+		uint64_t from = MAX(first, m->pos), to = MIN(past, mark_past(m));
+
+		if (m->pos >= past)
+			break;
+		if (from >= to || m->ts_ns > until_ns)
+			continue;
+		out->repeated_bytes += to - from;
+		out->known &= frame_list_add(&out->repeated, m->frame);
+	}
+}
+
+/* The first ACK that covers [0, past), or NULL. */
+static const struct mark *find_ack(const struct stream *s, uint64_t past)
+{
+	uint32_t i = mark_list_find(&s->acks, past);
+
+	return i < s->acks.count ? mark_list_get(&s->acks, i) : NULL;
+}
+
+void stream_query(const struct stream *s, const struct byte_range *range, uint64_t until_ns,
+		  struct stream_range *out)
+{
+	uint64_t first = range->first + s->zero_pos, past = range->past + s->zero_pos;
+	const struct mark *ack;
+
+	if (!s->anchored)
+		return;
+	out->known = true;
+	if (range->past <= range->first)
+		return;
+	out->missing_bytes = past - first;
+	query_carried(s, first, past, until_ns, out);
+	query_repeated(s, first, past, until_ns, out);
+	ack = find_ack(s, past);
+	if (ack != NULL && ack->ts_ns <= until_ns) {
+		out->acked_frame = ack->frame;
+		out->acked_ns = ack->ts_ns;
+	}
+	if (!out->known) { /* no memory for the lists: nothing is claimed */
+		stream_range_fini(out);
+		*out = (struct stream_range){0};
+	}
+}
+
+void stream_range_fini(struct stream_range *r)
+{
+	frame_list_fini(&r->carried);
+	frame_list_fini(&r->repeated);
+}
+
+uint64_t stream_acked_ns(const struct stream *s, uint64_t past)
+{
+	const struct mark *ack = s->anchored && past > 0 ? find_ack(s, past + s->zero_pos) : NULL;
+
+	return ack != NULL ? ack->ts_ns : 0;
+}
+
+/* The ACK that stands at off may still be the first to cover what ends there. */
+void stream_forget(struct stream *s, uint64_t off)
+{
+	if (!s->anchored || off + s->zero_pos <= s->floor_pos)
+		return;
+	s->floor_pos = off + s->zero_pos;
+	drop_below(s, s->floor_pos, s->floor_pos);
+}
+
+bool frame_list_add(struct frame_list *l, uint32_t frame)
+{
+	uint32_t i = l->count;
+
+	if (l->count == l->cap) {
+		uint32_t cap = l->cap == 0 ? 8 : l->cap * 2;
+		uint32_t *frames = realloc(l->frames, (size_t)cap * sizeof(*frames));
+
+		if (frames == NULL)
+			return false;
+		l->frames = frames;
+		l->cap = cap;
+	}
+	while (i > 0 && l->frames[i - 1] > frame)
+		i--;
+	if (i > 0 && l->frames[i - 1] == frame)
+		return true;
+	memmove(l->frames + i + 1, l->frames + i, (l->count - i) * sizeof(*l->frames));
+	l->frames[i] = frame;
+	l->count++;
+	return true;
+}
+
+void frame_list_fini(struct frame_list *l)
+{
+	free(l->frames);
+	*l = (struct frame_list){0};
+}
