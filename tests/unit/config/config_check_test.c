@@ -41,7 +41,7 @@ TestSuite(config_check, .init = make_dir, .fini = remove_dir);
 
 static const char *in_dir(const char *name)
 {
-	static char path[128];
+	static char path[100];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	return path;
