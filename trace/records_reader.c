@@ -1,0 +1,534 @@
+/*
+ * records_reader.c -- from lines of NDJSON to the rows that `flowtrace show` prints.
+ *
+ * The lines come from outside: every member's type is looked at, and a number that does not fit is
+ * as if it were null. Nothing is kept between lines but the buffer.
+ *
+ * Invariant: the buffer's bytes [at, used) are read and not yet given out.
+ */
+#include "trace/records_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+#define READ_BYTES (256u << 10)
+
+/* ---- members ---- */
+
+static uint64_t get_u64(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) && json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v)
+							       : 0;
+}
+
+static int64_t get_i64(const json_t *o, const char *key, int64_t missing)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : missing;
+}
+
+static uint32_t get_frame(const json_t *o, const char *key)
+{
+	uint64_t frame = get_u64(o, key);
+
+	return frame <= UINT32_MAX ? (uint32_t)frame : 0;
+}
+
+/* False when it is no string or longer than cap - 1. */
+static bool get_word(const json_t *o, const char *key, char *out, size_t cap)
+{
+	const json_t *v = json_object_get(o, key);
+	size_t len = json_string_length(v);
+
+	out[0] = '\0';
+	if (!json_is_string(v) || len >= cap)
+		return false;
+	memcpy(out, json_string_value(v), len);
+	out[len] = '\0';
+	return true;
+}
+
+/* A copy; bytes behind a NUL are left out. */
+static char *get_text(const json_t *o, const char *key)
+{
+	const char *v = json_string_value(json_object_get(o, key));
+
+	return v != NULL ? strdup(v) : NULL;
+}
+
+/* A string's text, another value as JSON; NULL when there is nothing in it. */
+static char *get_value(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (json_is_string(v))
+		return get_text(o, key);
+	if (v == NULL || json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0) ||
+	    (json_is_array(v) && json_array_size(v) == 0))
+		return NULL;
+	return json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+static uint64_t get_clock(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	uint64_t ns = 0;
+
+	if (!json_is_string(v) || !clock_parse(json_string_value(v), json_string_length(v), &ns))
+		return 0;
+	return ns;
+}
+
+static void get_addr(const json_t *o, const char *key, struct addr *a)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (!json_is_string(v) || !addr_parse(json_string_value(v), json_string_length(v), a))
+		memset(a, 0, sizeof(*a));
+}
+
+/* Ascending frame numbers; others are left out, so that the list may be searched. False: no memory. */
+static bool get_frames(const json_t *o, const char *key, struct frame_list *out)
+{
+	const json_t *list = json_object_get(o, key);
+	const json_t *v;
+	uint32_t newest = 0;
+	size_t i;
+
+	json_array_foreach(list, i, v)
+	{
+		json_int_t frame = json_integer_value(v);
+
+		if (frame > newest && frame <= UINT32_MAX) {
+			newest = (uint32_t)frame;
+			if (!frame_list_add(out, newest))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* ---- a leg ---- */
+
+static void part_fini(struct row_part *p)
+{
+	frame_list_fini(&p->frames);
+	frame_list_fini(&p->retransmitted_in);
+}
+
+static void leg_fini(struct row_leg *l)
+{
+	frame_list_fini(&l->handshake.frames);
+	part_fini(&l->request);
+	part_fini(&l->interim);
+	part_fini(&l->response);
+	frame_list_fini(&l->close.frames);
+}
+
+/* These answer false when memory ran out. */
+
+static bool parse_part(const json_t *leg, const char *key, struct row_part *out)
+{
+	const json_t *o = json_object_get(leg, key);
+
+	out->seq = get_u64(o, "seq");
+	out->len = get_u64(o, "len");
+	out->there = out->seq > 0 && out->len > 0 && out->len < UINT64_MAX - out->seq;
+	if (!out->there)
+		return true;
+	out->next_seq = out->seq + out->len;
+	out->acked_in = get_frame(o, "acked_in");
+	out->acked_us = get_i64(o, "acked_us", 0);
+	out->retransmitted_bytes = get_u64(o, "retransmitted_bytes");
+	out->missing_bytes = get_u64(o, "missing_bytes");
+	return get_frames(o, "frames", &out->frames) &&
+	       get_frames(o, "retransmitted_in", &out->retransmitted_in);
+}
+
+static bool parse_handshake(const json_t *leg, struct row_handshake *out)
+{
+	const json_t *o = json_object_get(leg, "handshake");
+
+	out->there = json_is_object(o);
+	out->us = get_i64(o, "us", -1);
+	return get_frames(o, "frames", &out->frames);
+}
+
+static bool parse_close(const json_t *leg, struct row_close *out)
+{
+	const json_t *o = json_object_get(leg, "close");
+
+	out->there = json_is_object(o) && get_word(o, "by", out->by, sizeof(out->by)) &&
+		     get_word(o, "how", out->how, sizeof(out->how));
+	return get_frames(o, "frames", &out->frames);
+}
+
+static bool parse_leg(const json_t *flow, const char *key, struct row_leg *out)
+{
+	const json_t *o = json_object_get(flow, key);
+
+	out->stream = -1;
+	out->there = json_is_object(o);
+	if (!out->there)
+		return true;
+	out->conn = get_u64(o, "conn");
+	out->nth = get_u64(o, "nth");
+	out->attempts = get_u64(o, "attempts");
+	out->reused = json_is_true(json_object_get(o, "reused"));
+	out->stream = get_i64(o, "stream", -1);
+	(void)get_word(o, "anchor", out->anchor, sizeof(out->anchor));
+	return parse_handshake(o, &out->handshake) && parse_part(o, "request", &out->request) &&
+	       parse_part(o, "interim", &out->interim) &&
+	       parse_part(o, "response", &out->response) && parse_close(o, &out->close);
+}
+
+/* ---- rows ---- */
+
+static bool refuse(char err[ROW_ERROR_MAX], const char *why)
+{
+	snprintf(err, ROW_ERROR_MAX, "%s", why);
+	return false;
+}
+
+/* The line's object, or NULL. */
+static json_t *load_object(const char *line, size_t len, char err[ROW_ERROR_MAX])
+{
+	json_error_t error;
+	json_t *o = json_loadb(line, len, JSON_ALLOW_NUL, &error);
+
+	if (o == NULL)
+		snprintf(err, ROW_ERROR_MAX, "not JSON: %s", error.text);
+	else if (!json_is_object(o))
+		snprintf(err, ROW_ERROR_MAX, "not a JSON object");
+	else
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+static bool is_id(const char *id)
+{
+	return id[0] != '\0' && strspn(id, "0123456789abcdef") == strlen(id);
+}
+
+static int64_t get_us(const json_t *o, const char *key)
+{
+	int64_t us = get_i64(o, key, PHASE_UNKNOWN);
+
+	return us >= 0 ? us : PHASE_UNKNOWN;
+}
+
+static void parse_phases(const json_t *o, struct flow_row *row)
+{
+	const json_t *p = json_object_get(o, "phases_us");
+
+	row->total_us = get_us(p, "total");
+	for (int i = 0; i < PHASES; i++) {
+		row->phases_us[i] = get_us(p, phase_word((enum phase)i));
+		if (row->phases_us[i] == PHASE_UNKNOWN)
+			row->total_us = PHASE_UNKNOWN;
+	}
+}
+
+void flow_row_fini(struct flow_row *row)
+{
+	leg_fini(&row->client);
+	leg_fini(&row->backend);
+	free(row->dump);
+	free(row->phases_why);
+	free(row->overlap);
+	free(row->verdict);
+	memset(row, 0, sizeof(*row));
+}
+
+bool flow_row_parse(const char *line, size_t len, struct flow_row *row, char err[ROW_ERROR_MAX])
+{
+	json_t *o = load_object(line, len, err);
+	bool fine, room = true;
+
+	flow_row_fini(row);
+	if (o == NULL)
+		return false;
+	fine = get_word(o, "id", row->id, sizeof(row->id)) && is_id(row->id);
+	if (fine) {
+		(void)get_word(o, "run", row->run, sizeof(row->run));
+		(void)get_word(o, "end", row->end, sizeof(row->end));
+		row->dump = get_text(o, "dump");
+		row->start_ns = get_clock(o, "start");
+		row->status = (unsigned)MIN(get_u64(o, "status"), 999);
+		room = parse_leg(o, "client", &row->client) &&
+		       parse_leg(o, "backend", &row->backend);
+		parse_phases(o, row);
+		row->phases_why = get_text(o, "phases_why");
+		row->overlap = get_value(o, "overlap");
+		row->verdict = get_value(o, "verdict");
+		row->drops = get_u64(o, "drops");
+	}
+	json_decref(o);
+	if (fine && room)
+		return true;
+	flow_row_fini(row);
+	return refuse(err, room ? "no \"id\" of hexadecimal digits in it" : "no memory");
+}
+
+void conn_row_fini(struct conn_row *row)
+{
+	frame_list_fini(&row->handshake.frames);
+	frame_list_fini(&row->close.frames);
+	free(row->dump);
+	memset(row, 0, sizeof(*row));
+}
+
+bool conn_row_parse(const char *line, size_t len, struct conn_row *row, char err[ROW_ERROR_MAX])
+{
+	json_t *o = load_object(line, len, err);
+	char leg[ROW_WORD_MAX];
+	bool fine, room = true;
+
+	conn_row_fini(row);
+	if (o == NULL)
+		return false;
+	row->conn = get_u64(o, "conn");
+	fine = get_word(o, "leg", leg, sizeof(leg)) && row->conn > 0 &&
+	       (strcmp(leg, "client") == 0 || strcmp(leg, "backend") == 0);
+	if (fine) {
+		row->leg = leg[0] == 'c' ? TAP_CLIENT : TAP_BACKEND;
+		(void)get_word(o, "run", row->run, sizeof(row->run));
+		row->stream = get_i64(o, "stream", -1);
+		row->dump = get_text(o, "dump");
+		get_addr(o, "local", &row->local);
+		get_addr(o, "peer", &row->peer);
+		(void)get_word(o, "anchor", row->anchor, sizeof(row->anchor));
+		(void)get_word(o, "history", row->history, sizeof(row->history));
+		room = parse_handshake(o, &row->handshake) && parse_close(o, &row->close);
+		row->exchanges = get_u64(o, "exchanges");
+	}
+	json_decref(o);
+	if (fine && room)
+		return true;
+	conn_row_fini(row);
+	return refuse(err, room ? "no \"leg\" and \"conn\" in it" : "no memory");
+}
+
+/* The last moment that came, in microseconds since start. */
+static uint64_t last_moment_us(const json_t *o)
+{
+	json_t *at = json_object_get(o, "at_us");
+	uint64_t last = 0;
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(at, key, v)
+	{
+		if (json_integer_value(v) > 0)
+			last = MAX(last, (uint64_t)json_integer_value(v));
+	}
+	return last;
+}
+
+void proxy_row_fini(struct proxy_row *row)
+{
+	free(row->method);
+	free(row->target);
+	free(row->host);
+	free(row->soap_action);
+	memset(row, 0, sizeof(*row));
+}
+
+bool proxy_row_parse(const char *line, size_t len, struct proxy_row *row, char err[ROW_ERROR_MAX])
+{
+	json_t *o = load_object(line, len, err);
+	bool fine;
+
+	proxy_row_fini(row);
+	if (o == NULL)
+		return false;
+	fine = get_word(o, "id", row->id, sizeof(row->id)) && is_id(row->id);
+	if (fine) {
+		(void)get_word(o, "run", row->run, sizeof(row->run));
+		row->start_ns = get_clock(o, "start");
+		row->end_ns = row->start_ns + last_moment_us(o) * NS_PER_US;
+		row->method = get_text(o, "method");
+		row->target = get_text(o, "target");
+		row->host = get_text(o, "host");
+		row->soap_action = get_text(json_object_get(o, "soap"), "action");
+	}
+	json_decref(o);
+	if (!fine)
+		proxy_row_fini(row);
+	return fine || refuse(err, "no \"id\" of hexadecimal digits in it");
+}
+
+/* ---- files ---- */
+
+struct records {
+	char *path;
+	int fd;
+	uint64_t line; /* number of the newest one */
+	char *buf;
+	size_t cap;
+	size_t at;
+	size_t used;
+	size_t looked; /* no newline below it, counted from at */
+};
+
+struct records *records_open(const char *path, char err[RECORDS_ERROR_MAX])
+{
+	struct records *r = calloc(1, sizeof(*r));
+
+	if (r == NULL || (r->path = strdup(path)) == NULL ||
+	    (r->buf = malloc(READ_BYTES)) == NULL) {
+		refuse(err, "no memory");
+		goto fail;
+	}
+	r->cap = READ_BYTES;
+	r->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (r->fd < 0) {
+		snprintf(err, RECORDS_ERROR_MAX, "%s: %s", path, strerror(errno));
+		goto fail;
+	}
+	return r;
+fail:
+	if (r != NULL)
+		r->fd = -1;
+	records_close(r);
+	return NULL;
+}
+
+void records_close(struct records *r)
+{
+	if (r == NULL)
+		return;
+	if (r->fd >= 0)
+		close(r->fd);
+	free(r->buf);
+	free(r->path);
+	free(r);
+}
+
+/* Make room at the end of the buffer. */
+static bool buffer_room(struct records *r)
+{
+	char *buf;
+
+	if (r->at > 0) {
+		memmove(r->buf, r->buf + r->at, r->used - r->at);
+		r->used -= r->at;
+		r->at = 0;
+	}
+	if (r->used < r->cap)
+		return true;
+	if (r->cap >= RECORDS_LINE_MAX)
+		return false;
+	buf = realloc(r->buf, r->cap * 2);
+	if (buf == NULL)
+		return false;
+	r->buf = buf;
+	r->cap *= 2;
+	return true;
+}
+
+/* The next whole line; its bytes are valid until the next call. */
+static enum records_result next_line(struct records *r, const char **line, size_t *len,
+				     char err[RECORDS_ERROR_MAX])
+{
+	for (;;) {
+		const char *from = r->buf + r->at;
+		const char *newline = memchr(from + r->looked, '\n', r->used - r->at - r->looked);
+		ssize_t n;
+
+		if (newline != NULL) {
+			*line = from;
+			*len = (size_t)(newline - from);
+			r->at += *len + 1;
+			r->looked = 0;
+			r->line++;
+			return RECORDS_ROW;
+		}
+		r->looked = r->used - r->at;
+		if (!buffer_room(r)) {
+			snprintf(err, RECORDS_ERROR_MAX, "%s:%llu: the line is too long", r->path,
+				 (unsigned long long)r->line + 1);
+			return RECORDS_FAILED;
+		}
+		n = read(r->fd, r->buf + r->used, r->cap - r->used);
+		if (n == 0)
+			return RECORDS_END;
+		if (n < 0) {
+			snprintf(err, RECORDS_ERROR_MAX, "%s: %s", r->path, strerror(errno));
+			return RECORDS_FAILED;
+		}
+		r->used += (size_t)n;
+	}
+}
+
+static enum records_result find_line(struct records *r, const char *needle, const char **line,
+				     size_t *len, char err[RECORDS_ERROR_MAX])
+{
+	enum records_result result;
+
+	do {
+		result = next_line(r, line, len, err);
+	} while (result == RECORDS_ROW && needle != NULL &&
+		 memmem(*line, *len, needle, strlen(needle)) == NULL);
+	return result;
+}
+
+/* What a line's parser said, with the file and line before it. */
+static enum records_result parsed(const struct records *r, bool fine, const char *why,
+				  char err[RECORDS_ERROR_MAX])
+{
+	if (fine)
+		return RECORDS_ROW;
+	snprintf(err, RECORDS_ERROR_MAX, "%s:%llu: %s", r->path, (unsigned long long)r->line, why);
+	return RECORDS_BAD;
+}
+
+enum records_result records_flow(struct records *r, const char *needle, struct flow_row *row,
+				 char err[RECORDS_ERROR_MAX])
+{
+	char why[ROW_ERROR_MAX];
+	const char *line;
+	size_t len;
+	enum records_result result = find_line(r, needle, &line, &len, err);
+
+	if (result != RECORDS_ROW)
+		return result;
+	return parsed(r, flow_row_parse(line, len, row, why), why, err);
+}
+
+enum records_result records_conn(struct records *r, const char *needle, struct conn_row *row,
+				 char err[RECORDS_ERROR_MAX])
+{
+	char why[ROW_ERROR_MAX];
+	const char *line;
+	size_t len;
+	enum records_result result = find_line(r, needle, &line, &len, err);
+
+	if (result != RECORDS_ROW)
+		return result;
+	return parsed(r, conn_row_parse(line, len, row, why), why, err);
+}
+
+enum records_result records_proxy(struct records *r, const char *needle, struct proxy_row *row,
+				  char err[RECORDS_ERROR_MAX])
+{
+	char why[ROW_ERROR_MAX];
+	const char *line;
+	size_t len;
+	enum records_result result = find_line(r, needle, &line, &len, err);
+
+	if (result != RECORDS_ROW)
+		return result;
+	return parsed(r, proxy_row_parse(line, len, row, why), why, err);
+}

@@ -1,0 +1,209 @@
+/*
+ * screen.c -- widths, cuts, colours and short numbers for `flowtrace show`.
+ *
+ * Characters are measured with the C library's tables (wcwidth), so LC_CTYPE decides what can be
+ * shown. It never writes to the screen itself.
+ */
+#include "trace/screen.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <wchar.h>
+
+static bool locale_is_utf8(void)
+{
+	mbstate_t state = {0};
+	wchar_t c = 0;
+
+	return mbrtowc(&c, "\xe2\x80\xa6", 3, &state) == 3 && c == 0x2026;
+}
+
+void screen_init(struct screen *s, FILE *out)
+{
+	const char *no_color = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	setlocale(LC_CTYPE, "");
+	s->out = out;
+	s->utf8 = locale_is_utf8();
+	s->colours = isatty(fileno(out)) && (no_color == NULL || no_color[0] == '\0') &&
+		     term != NULL && strcmp(term, "dumb") != 0;
+}
+
+const char *screen_paint(const struct screen *s, enum paint p)
+{
+	static const char *const codes[] = {
+		[PAINT_OFF] = "\033[0m",   [PAINT_BOLD] = "\033[1m",   [PAINT_DIM] = "\033[2m",
+		[PAINT_RED] = "\033[31m",  [PAINT_GREEN] = "\033[32m", [PAINT_YELLOW] = "\033[33m",
+		[PAINT_CYAN] = "\033[36m",
+	};
+
+	return s->colours ? codes[p] : "";
+}
+
+/* ---- text from outside ---- */
+
+/* One character as it will be written. */
+struct glyph {
+	char bytes[MB_LEN_MAX];
+	unsigned len;
+	unsigned columns;
+	size_t taken; /* bytes of the text it stands for */
+};
+
+static void next_glyph(const struct screen *s, const char *text, size_t len, struct glyph *g)
+{
+	unsigned char first = (unsigned char)text[0];
+	mbstate_t state = {0};
+	wchar_t c = 0;
+	size_t n = 1;
+	int width = -1;
+
+	if (first < 0x80) {
+		width = first >= 0x20 && first != 0x7f ? 1 : -1;
+	} else if (s->utf8) {
+		n = mbrtowc(&c, text, MIN(len, (size_t)MB_LEN_MAX), &state);
+		if (n == 0 || n > MB_LEN_MAX)
+			n = 1;
+		else
+			width = wcwidth(c);
+	} else {
+		while (n < len && ((unsigned char)text[n] & 0xc0) == 0x80)
+			n++;
+	}
+	g->taken = n;
+	g->len = width > 0 ? (unsigned)n : 1;
+	g->columns = width > 0 ? (unsigned)width : 1;
+	if (width > 0)
+		memcpy(g->bytes, text, n);
+	else
+		g->bytes[0] = '?';
+}
+
+static unsigned columns_of(const struct screen *s, const char *text, size_t len)
+{
+	unsigned columns = 0;
+	struct glyph g;
+
+	for (size_t at = 0; at < len; at += g.taken) {
+		next_glyph(s, text + at, len - at, &g);
+		columns += g.columns;
+	}
+	return columns;
+}
+
+struct fitted {
+	char *at;
+	char *end; /* keeps room for the NUL */
+	unsigned columns;
+};
+
+static void fitted_put(struct fitted *f, const char *bytes, size_t len, unsigned columns)
+{
+	if ((size_t)(f->end - f->at) < len)
+		return;
+	memcpy(f->at, bytes, len);
+	f->at += len;
+	f->columns += columns;
+}
+
+/* Copy what lies in the columns [from, past) of the text. */
+static void fitted_copy(struct fitted *f, const struct screen *s, const char *text, size_t len,
+			unsigned from, unsigned past)
+{
+	unsigned column = 0;
+	struct glyph g;
+
+	for (size_t at = 0; at < len && column < past; at += g.taken) {
+		next_glyph(s, text + at, len - at, &g);
+		if (column >= from && column + g.columns <= past)
+			fitted_put(f, g.bytes, g.len, g.columns);
+		column += g.columns;
+	}
+}
+
+unsigned screen_fit(const struct screen *s, const char *text, size_t len, unsigned columns,
+		    char *out, size_t cap)
+{
+	struct fitted f = {.at = out, .end = out + cap - 1};
+	unsigned mark = s->utf8 ? 1 : 3;
+	unsigned whole = columns_of(s, text, len);
+
+	if (whole <= columns) {
+		fitted_copy(&f, s, text, len, 0, whole);
+	} else if (columns < mark + 2) {
+		fitted_copy(&f, s, text, len, 0, columns);
+	} else {
+		unsigned head = (columns - mark + 1) / 2;
+		unsigned tail = columns - mark - head;
+
+		fitted_copy(&f, s, text, len, 0, head);
+		fitted_put(&f, s->utf8 ? "\xe2\x80\xa6" : "...", 3, mark);
+		fitted_copy(&f, s, text, len, whole - tail, whole);
+	}
+	*f.at = '\0';
+	return f.columns;
+}
+
+/* ---- numbers ---- */
+
+/* value / unit in three significant digits. */
+static void three_digits(uint64_t value, uint64_t unit, const char *name, char *out)
+{
+	uint64_t hundredths = value / unit * 100 + value % unit * 100 / unit;
+
+	if (hundredths < 1000)
+		snprintf(out, SCREEN_NUMBER_MAX, "%" PRIu64 ".%02" PRIu64 "%s", hundredths / 100,
+			 hundredths % 100, name);
+	else if (hundredths < 10000)
+		snprintf(out, SCREEN_NUMBER_MAX, "%" PRIu64 ".%" PRIu64 "%s", hundredths / 100,
+			 hundredths % 100 / 10, name);
+	else
+		snprintf(out, SCREEN_NUMBER_MAX, "%" PRIu64 "%s", hundredths / 100, name);
+}
+
+const char *screen_us(int64_t us, char out[SCREEN_NUMBER_MAX])
+{
+	if (us < 1000)
+		snprintf(out, SCREEN_NUMBER_MAX, "%" PRId64 " us", us);
+	else if (us < 1000000)
+		three_digits((uint64_t)us, 1000, " ms", out);
+	else
+		three_digits((uint64_t)us, 1000000, " s", out);
+	return out;
+}
+
+const char *screen_bytes(uint64_t bytes, char out[SCREEN_NUMBER_MAX])
+{
+	if (bytes < 100000)
+		snprintf(out, SCREEN_NUMBER_MAX, "%" PRIu64, bytes);
+	else if (bytes < 1000000)
+		three_digits(bytes, 1000, "k", out);
+	else if (bytes < 1000000000)
+		three_digits(bytes, 1000000, "M", out);
+	else
+		three_digits(bytes, 1000000000, "G", out);
+	return out;
+}
+
+void screen_frames(const struct frame_list *frames, unsigned ranges, char *out, size_t cap)
+{
+	size_t used = 0;
+	uint32_t i = 0;
+
+	snprintf(out, cap, "none");
+	for (unsigned r = 0; r < ranges && i < frames->count && used < cap; r++) {
+		uint32_t first = frames->frames[i], last = first;
+
+		while (++i < frames->count && frames->frames[i] == last + 1)
+			last++;
+		used += (size_t)snprintf(out + used, cap - used, first == last ? "%s%u" : "%s%u-%u",
+					 r > 0 ? ", " : "", first, last);
+	}
+	if (i < frames->count && used < cap)
+		snprintf(out + used, cap - used, " and %u more", frames->count - i);
+}
