@@ -71,31 +71,36 @@ struct access_log {
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* Say what was lost since the last time, at most once a second. True when nothing is left to say. */
-static bool say_lost(struct access_log *log, bool now)
+static const char *why_lost(const struct access_log *log)
+{
+	if (log->file.error == 0)
+		return "they came faster than they could be written";
+	return log->file.error == ETIMEDOUT ? "nobody reads it" : strerror(log->file.error);
+}
+
+/* Say what was lost since the last time, at most once a second, or now. */
+static void say_lost(struct access_log *log, bool now)
 {
 	uint64_t lost = atomic_load(&log->lost);
 	uint64_t now_ns;
 
 	if (lost == log->said)
-		return true;
+		return;
 	now_ns = clock_mono_ns();
 	if (!now && log->said_ns != 0 && now_ns - log->said_ns < SAY_EVERY_NS)
-		return false;
+		return;
 	log_warning("access log %s: %llu lines lost, %llu so far: %s", log->file.path,
 		    (unsigned long long)(lost - log->said), (unsigned long long)lost,
-		    log->file.error != 0 ? strerror(log->file.error)
-					 : "they came faster than they could be written");
+		    why_lost(log));
 	log->said = lost;
 	log->said_ns = now_ns;
-	return true;
 }
 
 static bool patience(void *arg, uint32_t waited_ms)
 {
 	struct access_log *log = arg;
 
-	(void)say_lost(log, false);
+	say_lost(log, false);
 	if (!atomic_load(&log->stopping) || waited_ms < STOP_PATIENCE_MS)
 		return true;
 	log->gave_up = true;
@@ -115,7 +120,7 @@ static void write_block(struct access_log *log, const struct block *b)
 	}
 	if (lost > 0)
 		atomic_fetch_add(&log->lost, lost);
-	(void)say_lost(log, false);
+	say_lost(log, false);
 }
 
 static void writer_destroy(struct access_writer *w)
@@ -185,10 +190,10 @@ static void *log_thread(void *arg)
 	do {
 		wait_for_work(log);
 		if (STAILQ_EMPTY(&log->queue))
-			(void)say_lost(log, false);
+			say_lost(log, false);
 	} while (work_once(log));
 	pthread_mutex_unlock(&log->lock);
-	(void)say_lost(log, true);
+	say_lost(log, true);
 	return NULL;
 }
 

@@ -60,7 +60,7 @@ void exchange_moment(struct exchange *x, enum exchange_moment m, uint64_t mono_n
 
 void range_settle(struct byte_range *r)
 {
-	if (r->first == r->past)
+	if (r->past <= r->first)
 		*r = byte_range_none();
 }
 
@@ -75,9 +75,9 @@ static void leg_settle(struct leg_record *l)
 
 void exchange_attempt(struct exchange *x, const struct leg_record *backend)
 {
-	assert(!x->attempt_open);
+	if (!x->attempt_open)
+		x->rec.attempts++;
 	x->rec.backend = *backend;
-	x->rec.attempts++;
 	x->attempt_open = true;
 	x->interim_count = 0;
 	x->interim_bytes = 0;

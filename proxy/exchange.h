@@ -71,7 +71,10 @@ static inline void range_reach(struct byte_range *r, uint64_t past)
 /* A range that ended where it began holds no byte: it is null. */
 void range_settle(struct byte_range *r);
 
-/* A new attempt on a backend begins (from 1). An earlier one must have been ended. */
+/*
+ * An attempt on a backend has this connection. While one is open it goes on with another address;
+ * otherwise a new one is counted.
+ */
 void exchange_attempt(struct exchange *x, const struct leg_record *backend);
 
 /* What is known when an attempt fails before a byte of its response came. */

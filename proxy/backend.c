@@ -1,0 +1,206 @@
+/*
+ * backend.c -- how an exchange gets a backend connection, and what happens when it fails.
+ *
+ * A request is only sent again where nobody can have acted on it: exchange_may_retry() decides.
+ */
+#include "proxy/backend.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "proxy/relay.h"
+#include "proxy/worker.h"
+
+static enum reason connect_reason(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return REASON_CONNECT_REFUSED;
+	case EMFILE:
+	case ENFILE:
+		return REASON_NO_DESCRIPTOR;
+	case ENOMEM:
+	case ENOBUFS:
+		return REASON_NO_MEMORY;
+	case ETIMEDOUT:
+		return REASON_CONNECT_TIMEOUT;
+	default:
+		return REASON_CONNECT_FAILED;
+	}
+}
+
+static void backend_wake(void *arg)
+{
+	struct relay *r = arg;
+
+	r->wake(r->wake_arg);
+}
+
+/* The connection is this attempt's: it stands in the record from now on. */
+static void backend_adopt(struct relay *r, struct upstream *u)
+{
+	struct leg_record leg;
+
+	upstream_leg(u, &leg);
+	r->up = u;
+	r->up_broken = false;
+	r->attempt_first = u->conn.sent_off;
+	memcpy(r->backend_fragment, u->conn.fragment, u->conn.fragment_len);
+	r->backend_fragment_len = u->conn.fragment_len;
+	exchange_attempt(&r->x, &leg);
+}
+
+static void backend_ready(struct relay *r)
+{
+	r->up_ready = true;
+	r->backend_moved = true;
+	timeout_clear(&r->w->timeouts, &r->backend_limit);
+	exchange_moment(&r->x, MOMENT_BACKEND_READY, worker_clock(r->w));
+}
+
+static void backend_wait_for_addresses(struct relay *r)
+{
+	r->resolving = true;
+	TAILQ_INSERT_TAIL(&r->w->resolving, r, link);
+	timeout_set(&r->w->timeouts, &r->backend_limit, TIMEOUT_RESOLVE, r->w->now_ns);
+}
+
+/* Try the addresses from r->next_addr on; the last one's failure is the attempt's. */
+static void backend_connect(struct relay *r)
+{
+	struct resolved known;
+	enum reason why = REASON_RESOLVE_FAILED;
+
+	resolver_get(r->w->shared->resolver, &known);
+	if (known.state == RESOLVED_PENDING) {
+		backend_wait_for_addresses(r);
+		return;
+	}
+	if (r->next_addr == 0)
+		timeout_set(&r->w->timeouts, &r->backend_limit, TIMEOUT_CONNECT, r->w->now_ns);
+	while (r->next_addr < known.count) {
+		int error = 0;
+		struct upstream *u = upstream_connect(r->w, &known.addrs[r->next_addr++],
+						      backend_wake, r, &error);
+
+		if (u != NULL) {
+			backend_adopt(r, u);
+			return;
+		}
+		why = connect_reason(error);
+	}
+	backend_failed(r, why);
+}
+
+void backend_start(struct relay *r)
+{
+	struct upstream *u = NULL;
+
+	r->up_ready = false;
+	r->next_addr = 0;
+	r->request_sent = 0;
+	r->resp_begun = false;
+	buf_reset(&r->resp_raw, r->resp_raw.cap);
+	if (!r->fresh_only)
+		u = pool_take(&r->w->pool, r->w->now_ns, backend_wake, r);
+	if (u == NULL) {
+		backend_connect(r);
+		return;
+	}
+	backend_adopt(r, u);
+	backend_ready(r);
+}
+
+void backend_check(struct relay *r)
+{
+	struct upstream *u = r->up;
+	struct resolved known;
+
+	if (u == NULL || r->up_ready)
+		return;
+	if (u->conn.error == 0) {
+		if (u->state == UPSTREAM_BUSY)
+			backend_ready(r);
+		return;
+	}
+	resolver_get(r->w->shared->resolver, &known);
+	if (r->next_addr >= known.count) {
+		backend_failed(r, connect_reason(u->conn.error));
+		return;
+	}
+	/* The same attempt goes on with the next address; the record shows the last one. */
+	upstream_close(u, connect_reason(u->conn.error), false);
+	r->up = NULL;
+	backend_connect(r);
+}
+
+/* Ranges of the attempt reach as far as the connection has come. */
+static void backend_note_ranges(struct relay *r)
+{
+	struct leg_record *leg = &r->x.rec.backend;
+
+	if (byte_range_exists(&leg->request) &&
+	    r->x.rec.at_us[MOMENT_BACKEND_REQUEST_END] == MOMENT_NEVER)
+		range_reach(&leg->request, r->up->conn.sent_off);
+	if (r->resp_begun && r->x.rec.at_us[MOMENT_BACKEND_RESPONSE_END] == MOMENT_NEVER &&
+	    r->x.response != RESPONSE_TUNNEL) {
+		range_begin(&leg->response, r->resp_first);
+		range_reach(&leg->response, r->up->conn.read_off);
+	}
+}
+
+void backend_drop(struct relay *r, enum reason why)
+{
+	if (r->resolving) {
+		TAILQ_REMOVE(&r->w->resolving, r, link);
+		r->resolving = false;
+	}
+	timeout_clear(&r->w->timeouts, &r->backend_limit);
+	if (r->up == NULL)
+		return;
+	backend_note_ranges(r);
+	tap_position(r->w->tap, &r->up->conn);
+	upstream_close(r->up, why, false);
+	r->up = NULL;
+	r->up_ready = false;
+}
+
+void backend_release(struct relay *r, bool reusable)
+{
+	struct upstream *u = r->up;
+
+	backend_note_ranges(r);
+	timeout_clear(&r->w->timeouts, &r->backend_limit);
+	tap_position(r->w->tap, &u->conn);
+	r->up = NULL;
+	r->up_ready = false;
+	if (reusable && !u->conn.peer_closing && u->conn.error == 0 && r->w->stop == WORKER_RUNS)
+		pool_give(&r->w->pool, u, r->w->now_ns);
+	else
+		upstream_close(u, REASON_DONE, false);
+}
+
+void backend_failed(struct relay *r, enum reason why)
+{
+	struct attempt_facts facts = {
+		.connected = r->up_ready,
+		.replayable = r->replayable,
+		.idempotent = http_method_idempotent(r->req_head.method),
+	};
+
+	if (r->up != NULL) {
+		facts.reused = r->up->reused;
+		facts.sent_any = r->up->conn.sent_off > r->attempt_first;
+		facts.response_any = r->resp_begun;
+	}
+	/* Nobody waits for three time-outs, and what this machine lacks it will lack again. */
+	if (r->x.attempt_open && why != REASON_CONNECT_TIMEOUT && why != REASON_NO_DESCRIPTOR &&
+	    why != REASON_NO_MEMORY && exchange_may_retry(&r->x, &facts)) {
+		backend_drop(r, why);
+		exchange_attempt_failed(&r->x, why);
+		r->fresh_only = true;
+		backend_start(r);
+		return;
+	}
+	relay_fail(r, why);
+}

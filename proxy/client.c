@@ -1,0 +1,410 @@
+/*
+ * client.c -- the states of a client connection between accept and close.
+ *
+ * Heads are read here, exchanges are the relay's. Requests that were pipelined wait in `in` until
+ * the exchange before them is over, so that answers leave in order.
+ */
+#include "proxy/client.h"
+
+#include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proxy/access_log.h"
+#include "proxy/relay.h"
+#include "proxy/worker.h"
+
+#define CLIENT_HEAD_READ (64 * 1024)
+
+static void client_set(struct client *c, enum client_state to)
+{
+	assert(c->state != CLIENT_CLOSED);
+	assert(to != CLIENT_HEAD || c->state == CLIENT_IDLE);
+	c->state = to;
+}
+
+void client_close(struct client *c, enum reason why, bool reset)
+{
+	struct worker *w = c->w;
+
+	if (c->state == CLIENT_CLOSED)
+		return;
+	if (c->relay != NULL) {
+		if (c->relay->begun) {
+			if (c->relay->x.response < RESPONSE_DONE || conn_pending(&c->conn) > 0)
+				relay_fail(c->relay, why);
+			relay_report(c->relay);
+		}
+		relay_free(c->relay);
+		c->relay = NULL;
+	}
+	timeout_clear(&w->timeouts, &c->phase_limit);
+	timeout_clear(&w->timeouts, &c->linger_limit);
+	if (c->is_again)
+		TAILQ_REMOVE(&w->again, c, again);
+	tap_close(w->tap, &c->conn, reason_info(why)->word);
+	TAILQ_REMOVE(&w->conns, &c->conn, all);
+	conn_close(&c->conn, reset);
+	buf_fini(&c->in);
+	client_set(c, CLIENT_CLOSED);
+	TAILQ_REMOVE(&w->clients, c, link);
+	TAILQ_INSERT_TAIL(&w->dead, c, link);
+	w->client_count--;
+	if (c->refused)
+		w->refused_count--;
+	atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
+}
+
+void client_reap(struct worker *w)
+{
+	struct client *c;
+
+	while ((c = TAILQ_FIRST(&w->dead)) != NULL) {
+		TAILQ_REMOVE(&w->dead, c, link);
+		free(c);
+	}
+}
+
+/* Our direction ends; the other is read until it ends or falls silent. */
+static void client_linger(struct client *c)
+{
+	struct timeouts *ts = &c->w->timeouts;
+
+	conn_shutdown(&c->conn);
+	if (c->conn.peer_closed) {
+		client_close(c, REASON_DONE, false);
+		return;
+	}
+	buf_fini(&c->in);
+	client_set(c, CLIENT_LINGER);
+	timeout_set(ts, &c->phase_limit, TIMEOUT_LINGER_QUIET, c->w->now_ns);
+	timeout_set(ts, &c->linger_limit, TIMEOUT_LINGER_TOTAL, c->w->now_ns);
+}
+
+/* Returns false when there is nothing more to do now. */
+static bool client_discard(struct client *c)
+{
+	ssize_t n;
+
+	if (!c->conn.readable)
+		return false;
+	n = conn_read(&c->conn, c->w->scratch, WORKER_SCRATCH);
+	if (n == CONN_AGAIN)
+		return false;
+	if (n < 0) {
+		client_close(c, REASON_DONE, false);
+		return false;
+	}
+	c->w->budget_bytes -= n;
+	timeout_set(&c->w->timeouts, &c->phase_limit, TIMEOUT_LINGER_QUIET, c->w->now_ns);
+	return true;
+}
+
+static void client_idle(struct client *c)
+{
+	client_set(c, CLIENT_IDLE);
+	c->in_looked_at = false;
+	timeout_set(&c->w->timeouts, &c->phase_limit, TIMEOUT_IDLE, c->w->now_ns);
+}
+
+/* The exchange is over: report it, and go on as it says. */
+static void client_exchange_over(struct client *c)
+{
+	struct relay *r = c->relay;
+	enum relay_ending ending = r->ending;
+	enum reason why = r->x.why;
+
+	c->read_ns = r->client_read_ns;
+	relay_report(r);
+	relay_free(r);
+	c->relay = NULL;
+	switch (ending) {
+	case RELAY_KEEP:
+		if (c->w->stop != WORKER_RUNS)
+			client_linger(c);
+		else
+			client_idle(c);
+		break;
+	case RELAY_LINGER:
+		client_linger(c);
+		break;
+	case RELAY_CLOSE:
+		client_close(c, why, false);
+		break;
+	case RELAY_RESET:
+		client_close(c, why, true);
+		break;
+	}
+}
+
+static void client_wake(void *arg)
+{
+	client_run(arg);
+}
+
+static enum reason fault_reason(enum http_fault fault)
+{
+	switch (fault) {
+	case HTTP_FAULT_METHOD_UNKNOWN:
+		return REASON_METHOD_UNKNOWN;
+	case HTTP_FAULT_VERSION:
+		return REASON_VERSION_REFUSED;
+	case HTTP_FAULT_CODING:
+		return REASON_CODING_REFUSED;
+	case HTTP_FAULT_TARGET_TOO_LONG:
+		return REASON_TARGET_TOO_LONG;
+	case HTTP_FAULT_TOO_LARGE:
+		return REASON_HEAD_TOO_LARGE;
+	case HTTP_FAULT_MEMORY:
+		return REASON_NO_MEMORY;
+	case HTTP_FAULT_NONE:
+	case HTTP_FAULT_SYNTAX:
+	case HTTP_FAULT_HOST:
+		break;
+	}
+	return REASON_BAD_REQUEST;
+}
+
+/* A first byte of the next message is there: from now on it has a relay and a limit. */
+static bool client_head_begin(struct client *c)
+{
+	struct worker *w = c->w;
+
+	c->relay = relay_new(w, &c->conn, &c->in, client_wake, c);
+	if (c->relay == NULL) {
+		client_close(c, REASON_NO_MEMORY, false);
+		return false;
+	}
+	if (c->phase_limit.what != TIMEOUT_HEADER)
+		timeout_set(&w->timeouts, &c->phase_limit, TIMEOUT_HEADER, w->now_ns);
+	client_set(c, CLIENT_HEAD);
+	return true;
+}
+
+/* bytes[0, len) is the message so far; from_in: they are c->in, else the worker's scratch. */
+static void client_take_head(struct client *c, char *bytes, size_t len, bool from_in)
+{
+	struct relay *r = c->relay;
+	enum http_progress p;
+	size_t used;
+
+	r->client_read_ns = c->read_ns;
+	p = relay_read_head(r, bytes, len);
+	if (p == HTTP_MORE) {
+		if (!from_in && !buf_append(&c->in, bytes, len))
+			client_close(c, REASON_NO_MEMORY, false);
+		c->in_looked_at = true;
+		return;
+	}
+	timeout_clear(&c->w->timeouts, &c->phase_limit);
+	client_set(c, CLIENT_EXCHANGE);
+	c->in_looked_at = false;
+	if (p == HTTP_BAD) {
+		relay_fail(r, fault_reason(r->req_head.fault));
+		buf_fini(&c->in);
+		return;
+	}
+	used = r->req_head.len;
+	if (from_in) {
+		buf_consume(&c->in, used);
+		(void)relay_start(r, NULL, 0);
+		return;
+	}
+	used += relay_start(r, bytes + used, len - used);
+	if (used < len && !buf_append(&c->in, bytes + used, len - used))
+		relay_fail(r, REASON_NO_MEMORY);
+}
+
+static void client_eof(struct client *c, bool error)
+{
+	if (c->relay == NULL || !c->relay->begun)
+		client_close(c, error ? REASON_CLIENT_RESET : REASON_CLIENT_CLOSED, false);
+	else
+		client_close(c, error ? REASON_CLIENT_RESET : REASON_CLIENT_EOF, false);
+}
+
+/* Read on in a head. Returns false when there is nothing more to do now. */
+static bool client_read_head(struct client *c)
+{
+	struct worker *w = c->w;
+	ssize_t n;
+
+	if (buf_left(&c->in) > 0 && !c->in_looked_at) {
+		if (c->relay == NULL && !client_head_begin(c))
+			return false;
+		client_take_head(c, buf_at(&c->in), buf_left(&c->in), true);
+		return true;
+	}
+	if (!c->conn.readable)
+		return false;
+	n = conn_read(&c->conn, w->scratch, CLIENT_HEAD_READ);
+	if (n == CONN_AGAIN)
+		return false;
+	if (n < 0) {
+		client_eof(c, n == CONN_ERROR);
+		return false;
+	}
+	c->read_ns = worker_clock(w);
+	w->budget_bytes -= n;
+	if (c->relay == NULL && !client_head_begin(c))
+		return false;
+	if (buf_left(&c->in) == 0) {
+		client_take_head(c, w->scratch, (size_t)n, false);
+		return true;
+	}
+	if (!buf_append(&c->in, w->scratch, (size_t)n)) {
+		client_close(c, REASON_NO_MEMORY, false);
+		return false;
+	}
+	client_take_head(c, buf_at(&c->in), buf_left(&c->in), true);
+	return true;
+}
+
+static void client_requeue(struct client *c)
+{
+	if (c->is_again)
+		return;
+	c->is_again = true;
+	TAILQ_INSERT_TAIL(&c->w->again, c, again);
+}
+
+/* One step. Returns false when there is nothing more to do now. */
+static bool client_step(struct client *c)
+{
+	switch (c->state) {
+	case CLIENT_IDLE:
+	case CLIENT_HEAD:
+		return client_read_head(c);
+	case CLIENT_EXCHANGE:
+		switch (relay_run(c->relay)) {
+		case RELAY_FINISHED:
+			client_exchange_over(c);
+			return true;
+		case RELAY_AGAIN:
+			return true;
+		case RELAY_WAIT:
+			return false;
+		}
+		return false;
+	case CLIENT_LINGER:
+		return client_discard(c);
+	case CLIENT_CLOSED:
+		break;
+	}
+	return false;
+}
+
+void client_run(struct client *c)
+{
+	struct worker *w = c->w;
+	int steps = WORKER_BUDGET_STEPS;
+
+	w->budget_bytes = WORKER_BUDGET_BYTES;
+	while (client_step(c)) {
+		if (c->state == CLIENT_CLOSED)
+			return;
+		if (w->budget_bytes <= 0 || --steps == 0) {
+			client_requeue(c);
+			return;
+		}
+	}
+}
+
+static void client_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+
+	(void)fd;
+	worker_clock(c->w);
+	(void)conn_note_event(&c->conn, what);
+	client_run(c);
+}
+
+static void client_phase_over(struct timeout *t, enum timeout_class what)
+{
+	struct client *c =
+		(struct client *)(void *)((char *)t - offsetof(struct client, phase_limit));
+
+	if (what == TIMEOUT_HEADER && c->relay != NULL && c->relay->begun) {
+		client_set(c, CLIENT_EXCHANGE);
+		relay_fail(c->relay, REASON_HEADER_TIMEOUT);
+		client_run(c);
+		return;
+	}
+	client_close(c, what == TIMEOUT_LINGER_QUIET ? REASON_DONE : REASON_IDLE_TIMEOUT, false);
+}
+
+static void client_linger_over(struct timeout *t, enum timeout_class what)
+{
+	struct client *c =
+		(struct client *)(void *)((char *)t - offsetof(struct client, linger_limit));
+
+	(void)what;
+	client_close(c, REASON_DONE, false);
+}
+
+void client_drain(struct client *c)
+{
+	if (c->state == CLIENT_IDLE && buf_left(&c->in) == 0 && !c->conn.readable)
+		client_close(c, REASON_SHUTDOWN, false);
+}
+
+/* Beyond max_connections: answered without having been read. */
+static void client_refuse(struct client *c)
+{
+	c->refused = true;
+	c->w->refused_count++;
+	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
+	if (c->relay == NULL) {
+		client_close(c, REASON_NO_MEMORY, false);
+		return;
+	}
+	relay_refuse(c->relay, REASON_OVERLOAD);
+	client_set(c, CLIENT_EXCHANGE);
+	client_run(c);
+}
+
+bool client_new(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
+		uint64_t opened_ns, bool refuse)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	int one = 1;
+
+	if (c == NULL) {
+		close(fd);
+		return false;
+	}
+	c->w = w;
+	c->conn.fd = fd;
+	c->conn.leg = TAP_CLIENT;
+	c->conn.id = worker_next_conn(w);
+	c->conn.opened_ns = opened_ns;
+	c->conn.local = *local;
+	c->conn.peer = *peer;
+	/* What came with the connection is there already: it is tried before the first event. */
+	c->conn.readable = c->conn.writable = true;
+	c->read_ns = w->now_ns;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	c->conn.fragment_len = (uint16_t)access_fragment(local, peer, opened_ns, c->conn.fragment,
+							 sizeof(c->conn.fragment));
+	timeout_init(&c->phase_limit, client_phase_over);
+	timeout_init(&c->linger_limit, client_linger_over);
+	if (!conn_watch(&c->conn, w->base, client_event, c)) {
+		conn_close(&c->conn, false);
+		free(c);
+		return false;
+	}
+	TAILQ_INSERT_TAIL(&w->conns, &c->conn, all);
+	TAILQ_INSERT_TAIL(&w->clients, c, link);
+	w->client_count++;
+	tap_open(w->tap, &c->conn);
+	if (refuse) {
+		client_refuse(c);
+		return true;
+	}
+	timeout_set(&w->timeouts, &c->phase_limit, TIMEOUT_HEADER, w->now_ns);
+	client_run(c);
+	return true;
+}

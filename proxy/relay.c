@@ -1,0 +1,592 @@
+/*
+ * relay.c -- the life of a relay and the way there: the client's request, checked, written anew and
+ * streamed to the backend.
+ *
+ * Invariant: until a byte of the request was accepted by send(), all of it that was handed over is
+ * in r->request, so that any method may be sent again.
+ */
+#include "proxy/relay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "proxy/backend.h"
+#include "proxy/relay_response.h"
+#include "proxy/rewrite.h"
+#include "proxy/worker.h"
+
+#define RELAY_READ_FIRST (64 * 1024)
+#define RELAY_READ_LEAST (16 * 1024)
+#define RELAY_RAW_KEPT   (4 * 1024)
+
+static struct relay *relay_of(struct timeout *t, size_t member)
+{
+	return (struct relay *)(void *)((char *)t - member);
+}
+
+static void relay_body_over(struct timeout *t, enum timeout_class what)
+{
+	struct relay *r = relay_of(t, offsetof(struct relay, body_limit));
+
+	relay_fail(r, what == TIMEOUT_TUNNEL ? REASON_TUNNEL_TIMEOUT : REASON_BODY_TIMEOUT);
+	r->wake(r->wake_arg);
+}
+
+static void relay_send_over(struct timeout *t, enum timeout_class what)
+{
+	struct relay *r = relay_of(t, offsetof(struct relay, send_limit));
+
+	(void)what;
+	relay_fail(r, REASON_CLIENT_STALLED);
+	r->wake(r->wake_arg);
+}
+
+static void relay_backend_over(struct timeout *t, enum timeout_class what)
+{
+	struct relay *r = relay_of(t, offsetof(struct relay, backend_limit));
+
+	if (what == TIMEOUT_RESOLVE)
+		relay_fail(r, REASON_RESOLVE_FAILED);
+	else if (what == TIMEOUT_CONNECT)
+		relay_fail(r, REASON_CONNECT_TIMEOUT);
+	else if (r->up != NULL && conn_pending(&r->up->conn) > 0)
+		relay_fail(r, REASON_BACKEND_STALLED);
+	else
+		relay_fail(r, REASON_BACKEND_TIMEOUT);
+	r->wake(r->wake_arg);
+}
+
+static void relay_request_over(struct timeout *t, enum timeout_class what)
+{
+	struct relay *r = relay_of(t, offsetof(struct relay, request_limit));
+
+	(void)what;
+	relay_fail(r, REASON_REQUEST_TIMEOUT);
+	r->wake(r->wake_arg);
+}
+
+/* What differs from zero at the begin of every exchange; memory of an earlier one is kept. */
+static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
+{
+	r->begun = r->started = false;
+	r->ending = RELAY_KEEP;
+	r->client = client;
+	r->in = in;
+	r->up = NULL;
+	r->up_ready = r->up_broken = r->resolving = r->fresh_only = false;
+	r->request_sent = 0;
+	r->replayable = true;
+	r->resp_begun = false;
+	r->up_read_size = r->client_read_size = RELAY_READ_FIRST;
+	r->backend_fragment_len = 0;
+	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
+	r->tunnel_up_closed = r->tunnel_down_closed = false;
+	r->told_request = r->told_response = (struct tap_throttle){0};
+	r->x = (struct exchange){.why = REASON_DONE};
+	timeout_init(&r->body_limit, relay_body_over);
+	timeout_init(&r->send_limit, relay_send_over);
+	timeout_init(&r->backend_limit, relay_backend_over);
+	timeout_init(&r->request_limit, relay_request_over);
+}
+
+void relay_destroy(struct relay *r)
+{
+	http_head_fini(&r->req_head);
+	http_head_fini(&r->resp_head);
+	http_body_fini(&r->req_body);
+	http_body_fini(&r->resp_body);
+	buf_fini(&r->raw);
+	buf_fini(&r->request);
+	buf_fini(&r->resp_raw);
+	free(r);
+}
+
+struct relay *relay_new(struct worker *w, struct conn *client, struct buf *in,
+			void (*wake)(void *arg), void *arg)
+{
+	struct http_limits limits = {w->cfg->proxy.max_header_bytes, w->cfg->proxy.max_headers};
+	struct relay *r = TAILQ_FIRST(&w->free_relays);
+
+	if (r != NULL) {
+		TAILQ_REMOVE(&w->free_relays, r, link);
+		w->free_relay_count--;
+	} else {
+		r = calloc(1, sizeof(*r));
+		if (r == NULL)
+			return NULL;
+	}
+	r->w = w;
+	r->wake = wake;
+	r->wake_arg = arg;
+	relay_prepare(r, client, in);
+	if (!http_head_init(&r->req_head, HTTP_REQUEST, &limits, HTTP_METHOD_OTHER, false)) {
+		relay_destroy(r);
+		return NULL;
+	}
+	return r;
+}
+
+void relay_free(struct relay *r)
+{
+	struct worker *w = r->w;
+
+	backend_drop(r, REASON_ABANDONED);
+	timeout_clear(&w->timeouts, &r->body_limit);
+	timeout_clear(&w->timeouts, &r->send_limit);
+	timeout_clear(&w->timeouts, &r->request_limit);
+	if (w->free_relay_count >= WORKER_RELAYS_KEPT) {
+		relay_destroy(r);
+		return;
+	}
+	buf_reset(&r->raw, RELAY_RAW_KEPT);
+	buf_reset(&r->request, RELAY_REPLAY_MAX);
+	buf_reset(&r->resp_raw, RELAY_RAW_KEPT);
+	TAILQ_INSERT_HEAD(&w->free_relays, r, link);
+	w->free_relay_count++;
+}
+
+static void relay_begin(struct relay *r, const char *bytes, size_t len)
+{
+	struct worker *w = r->w;
+	struct conn *c = r->client;
+	struct leg_record leg = {.conn = c->id,
+				 .nth = ++c->nth,
+				 .opened_ns = c->opened_ns,
+				 .local = c->local,
+				 .peer = c->peer,
+				 .request = byte_range_none(),
+				 .interim = byte_range_none(),
+				 .response = byte_range_none(),
+				 .tunnel_up = byte_range_none(),
+				 .tunnel_down = byte_range_none()};
+	size_t skip = 0;
+
+	while (skip < len && (bytes[skip] == '\r' || bytes[skip] == '\n'))
+		skip++;
+	/* A pipelined request's first byte may have been read a while ago. */
+	exchange_begin(&r->x, exchange_id(w->shared->id_seed, w->index, w->exchanges++),
+		       w->shared->run, clock_real_ns() - (clock_mono_ns() - r->client_read_ns),
+		       r->client_read_ns, &leg);
+	range_begin(&r->x.rec.client.request, r->message_off + skip);
+	range_reach(&r->x.rec.client.request, r->message_off + len);
+	r->begun = true;
+	timeout_set(&w->timeouts, &r->request_limit, TIMEOUT_REQUEST, w->now_ns);
+	if (tap_active(w->tap))
+		tap_begin(w->tap, r->x.rec.id, c, TAP_PART_CLIENT_REQUEST, r->message_off + skip, 0,
+			  bytes + skip, len - skip);
+}
+
+void relay_refuse(struct relay *r, enum reason why)
+{
+	r->message_off = r->client->read_off;
+	r->client_read_ns = r->w->now_ns;
+	relay_begin(r, NULL, 0);
+	relay_fail(r, why);
+}
+
+enum http_progress relay_read_head(struct relay *r, const char *bytes, size_t len)
+{
+	enum http_progress p;
+
+	if (!r->begun)
+		r->message_off = r->client->read_off - len;
+	p = http_head_read(&r->req_head, bytes, len);
+	if (!r->begun && (http_head_started(&r->req_head) || p == HTTP_BAD))
+		relay_begin(r, bytes, len);
+	if (r->begun)
+		range_reach(&r->x.rec.client.request,
+			    r->message_off + (p == HTTP_DONE ? r->req_head.len : len));
+	if (p != HTTP_MORE) {
+		size_t keep = p == HTTP_DONE ? r->req_head.len : len;
+
+		/* The log quotes from it; without memory it quotes nothing. */
+		if (!buf_append(&r->raw, bytes, keep)) {
+			r->req_head.fault = HTTP_FAULT_MEMORY;
+			return HTTP_BAD;
+		}
+	}
+	return p;
+}
+
+/* Why this request may not be forwarded, or REASON_NONE. */
+static enum reason relay_check(const struct relay *r)
+{
+	const struct http_head *h = &r->req_head;
+	const struct config_proxy *cfg = &r->w->cfg->proxy;
+
+	if (h->method == HTTP_METHOD_CONNECT)
+		return REASON_METHOD_REFUSED;
+	if (h->minor == 1 && !h->host_present && cfg->missing_host == CONFIG_MISSING_HOST_REJECT)
+		return REASON_MISSING_HOST;
+	if (cfg->max_body_bytes > 0 && h->framing == HTTP_BODY_LENGTH &&
+	    h->content_length > cfg->max_body_bytes)
+		return REASON_BODY_TOO_LARGE;
+	if (h->max_forwards == 0)
+		return REASON_ANSWERED_HERE;
+	return REASON_NONE;
+}
+
+static bool relay_write_request(struct relay *r)
+{
+	const struct config_proxy *cfg = &r->w->cfg->proxy;
+	char ip[ADDR_TEXT_MAX];
+	struct rewrite_request ctx = {
+		.client_ip = ip,
+		.client_ip_len = addr_format_ip(&r->client->peer, ip),
+		.proto = "http",
+		.backend_authority = cfg->backend.authority,
+		.backend_authority_len = strlen(cfg->backend.authority),
+		.host_from_backend = cfg->host_header == CONFIG_HOST_HEADER_BACKEND,
+	};
+
+	buf_reset(&r->request, r->request.cap);
+	if (!buf_reserve(&r->request, rewrite_request_max(&r->req_head, &ctx)))
+		return false;
+	r->request.len =
+		(uint32_t)rewrite_request(&r->req_head, buf_at(&r->raw), &ctx, r->request.data);
+	return true;
+}
+
+uint32_t relay_next_read_size(uint32_t size, size_t got, size_t pending)
+{
+	if (pending > 0)
+		return RELAY_READ_LEAST;
+	if (got >= size && size < WORKER_SCRATCH)
+		return size * 2;
+	return size;
+}
+
+/* The last byte of the request was accepted by the backend's socket. */
+static void relay_note_request_sent(struct relay *r)
+{
+	struct byte_range *range = &r->x.rec.backend.request;
+
+	range_reach(range, r->up->conn.sent_off);
+	if (r->x.request == REQUEST_DONE && conn_pending(&r->up->conn) == 0 &&
+	    r->request_sent == r->request.len)
+		exchange_moment(&r->x, MOMENT_BACKEND_REQUEST_END, r->w->now_ns);
+	else if (tap_active(r->w->tap))
+		tap_progress(r->w->tap, &r->told_request, r->x.rec.id, &r->up->conn,
+			     TAP_PART_BACKEND_REQUEST, range->first, range->past, r->w->now_ns);
+}
+
+/* Hand bytes to the backend's socket; the first part is the unsent rest of r->request. */
+static void relay_send_backend(struct relay *r, struct iovec *parts, int count)
+{
+	struct conn *up = &r->up->conn;
+
+	parts[0] =
+		(struct iovec){r->request.data + r->request_sent, r->request.len - r->request_sent};
+	worker_clock(r->w);
+	if (!byte_range_exists(&r->x.rec.backend.request)) {
+		range_begin(&r->x.rec.backend.request, up->sent_off);
+		if (tap_active(r->w->tap))
+			tap_begin(r->w->tap, r->x.rec.id, up, TAP_PART_BACKEND_REQUEST,
+				  up->sent_off, r->x.rec.attempts, r->request.data, r->request.len);
+	}
+	r->request_sent = r->request.len;
+	r->backend_moved = true;
+	/* An answer may have come before the connection broke: it is read before giving up. */
+	if (!conn_send(up, parts, count)) {
+		r->up_broken = true;
+		up->readable = true;
+	}
+	relay_note_request_sent(r);
+}
+
+/* Pass body bytes on; returns how many were used. They may be changed in place. */
+static size_t relay_take_body(struct relay *r, char *bytes, size_t len)
+{
+	uint64_t max = r->w->cfg->proxy.max_body_bytes;
+	size_t room = r->request.len < RELAY_REPLAY_MAX ? RELAY_REPLAY_MAX - r->request.len : 0;
+	size_t used = 0, out_len = 0, tail_len = 0;
+	const char *tail = NULL;
+	struct iovec parts[3];
+	enum http_progress p;
+
+	if (r->request_sent == 0)
+		len = MIN(len, room);
+	p = http_body_filter(&r->req_body, bytes, len, &used, &out_len, &tail, &tail_len);
+	r->used_off += used;
+	range_reach(&r->x.rec.client.request, r->used_off);
+	r->x.rec.request_body_bytes = r->req_body.payload_bytes;
+	if (p == HTTP_BAD) {
+		range_reach(&r->x.rec.client.request, r->used_off + (len - used));
+		relay_fail(r, REASON_BAD_REQUEST);
+		return used;
+	}
+	if (max > 0 && r->req_body.payload_bytes > max) {
+		relay_fail(r, REASON_BODY_TOO_LARGE);
+		return used;
+	}
+	if (p == HTTP_DONE) {
+		exchange_set_request(&r->x, REQUEST_DONE);
+		exchange_moment(&r->x, MOMENT_REQUEST_END, r->client_read_ns);
+	}
+	if (r->request_sent == 0 || (r->replayable && out_len + tail_len <= room)) {
+		if (!buf_append(&r->request, bytes, out_len) ||
+		    !buf_append(&r->request, tail, tail_len)) {
+			relay_fail(r, REASON_NO_MEMORY);
+			return used;
+		}
+		relay_send_backend(r, parts, 1);
+		return used;
+	}
+	r->replayable = false;
+	parts[1] = (struct iovec){bytes, out_len};
+	parts[2] = (struct iovec){(void *)(uintptr_t)tail, tail_len};
+	relay_send_backend(r, parts, tail_len > 0 ? 3 : 2);
+	return used;
+}
+
+size_t relay_start(struct relay *r, char *rest, size_t len)
+{
+	struct exchange *x = &r->x;
+	enum reason why;
+
+	r->started = true;
+	r->used_off = r->message_off + r->req_head.len;
+	if (r->w->cfg->proxy.max_requests > 0 && r->client->nth >= r->w->cfg->proxy.max_requests)
+		x->close_client = true;
+	http_body_init(&r->req_body, r->req_head.framing, r->req_head.content_length,
+		       HTTP_BODY_AS_IS, r->w->cfg->proxy.max_header_bytes);
+	exchange_set_request(x, REQUEST_BODY);
+	if (http_body_done(&r->req_body)) {
+		exchange_set_request(x, REQUEST_DONE);
+		exchange_moment(x, MOMENT_REQUEST_END, r->client_read_ns);
+	}
+	why = relay_check(r);
+	if (why == REASON_NONE && !relay_write_request(r))
+		why = REASON_NO_MEMORY;
+	if (why != REASON_NONE) {
+		relay_fail(r, why);
+		return 0;
+	}
+	if (r->req_head.framing == HTTP_BODY_LENGTH && len < r->req_head.content_length &&
+	    tap_active(r->w->tap))
+		tap_part(r->w->tap, x->rec.id, r->client, TAP_PART_CLIENT_REQUEST,
+			 x->rec.client.request.first, r->used_off + r->req_head.content_length,
+			 true, false);
+	backend_start(r);
+	if (r->up_ready && x->request == REQUEST_BODY && len > 0)
+		return relay_take_body(r, rest, len);
+	return 0;
+}
+
+/* Read once from the client, as far as the request goes. */
+static bool relay_read_body(struct relay *r)
+{
+	struct worker *w = r->w;
+	size_t used;
+	ssize_t n;
+
+	if (buf_left(r->in) > 0) {
+		used = relay_take_body(r, buf_at(r->in), buf_left(r->in));
+		buf_consume(r->in, used);
+		return true;
+	}
+	if (!r->client->readable)
+		return false;
+	n = conn_read(r->client, w->scratch, r->client_read_size);
+	if (n == CONN_AGAIN)
+		return false;
+	if (n < 0) {
+		relay_fail(r, n == CONN_EOF ? REASON_CLIENT_EOF : REASON_CLIENT_RESET);
+		return true;
+	}
+	r->client_read_ns = worker_clock(w);
+	r->client_read_moved = true;
+	w->budget_bytes -= n;
+	used = relay_take_body(r, w->scratch, (size_t)n);
+	if (r->up != NULL)
+		r->client_read_size = relay_next_read_size(r->client_read_size, (size_t)n,
+							   conn_pending(&r->up->conn));
+	if (used < (size_t)n && r->x.request != REQUEST_CUT &&
+	    !buf_append(r->in, w->scratch + used, (size_t)n - used))
+		relay_fail(r, REASON_NO_MEMORY);
+	return true;
+}
+
+static bool relay_request(struct relay *r)
+{
+	struct iovec part;
+	struct conn *up;
+
+	if (!r->up_ready || r->up_broken)
+		return false;
+	up = &r->up->conn;
+	if (conn_pending(up) > 0) {
+		size_t before = conn_pending(up);
+
+		if (up->writable)
+			worker_clock(r->w);
+		if (!conn_flush(up))
+			r->up_broken = up->readable = true;
+		if (conn_pending(up) < before)
+			r->backend_moved = true;
+		relay_note_request_sent(r);
+		if (conn_pending(up) > 0)
+			return r->up_broken;
+	}
+	if (r->x.request == REQUEST_BODY && relay_read_body(r))
+		return true;
+	if (r->up == NULL || r->request_sent == r->request.len)
+		return false;
+	relay_send_backend(r, &part, 1);
+	return true;
+}
+
+static void relay_answer(struct relay *r, enum reason why)
+{
+	struct exchange *x = &r->x;
+	struct worker *w = r->w;
+	bool head_only = r->started && r->req_head.method == HTTP_METHOD_HEAD;
+	struct iovec part;
+	size_t body_len = 0;
+
+	if (x->request != REQUEST_DONE || !r->req_head.keep_alive || w->stop != WORKER_RUNS ||
+	    why == REASON_SHUTDOWN || r->req_head.minor == 0)
+		x->close_client = true;
+	buf_reset(&w->head, w->head.cap);
+	if (!buf_reserve(&w->head, REWRITE_ANSWER_MAX)) {
+		exchange_set_response(x, RESPONSE_CUT);
+		r->ending = RELAY_CLOSE;
+		return;
+	}
+	part.iov_base = w->head.data;
+	part.iov_len = rewrite_answer(why, x->rec.id, x->close_client, head_only,
+				      clock_real_ns() / NS_PER_S, w->head.data, &body_len);
+	x->rec.status = reason_info(why)->status;
+	x->rec.response_body_bytes = body_len;
+	exchange_set_response(x, RESPONSE_DONE);
+	relay_send_client(r, &part, 1);
+}
+
+void relay_fail(struct relay *r, enum reason why)
+{
+	struct exchange *x = &r->x;
+	bool closing_framing =
+		x->response == RESPONSE_TUNNEL ||
+		(x->response == RESPONSE_BODY && r->resp_head.framing == HTTP_BODY_UNTIL_CLOSE);
+	uint16_t status = exchange_fail(x, why);
+
+	backend_drop(r, why);
+	if (status != 0) {
+		relay_answer(r, why);
+		return;
+	}
+	x->close_client = true;
+	r->ending = closing_framing ? RELAY_RESET : RELAY_CLOSE;
+	if (x->response != RESPONSE_CUT)
+		exchange_set_response(x, RESPONSE_CUT);
+}
+
+/* Is nothing left to do? Then r->ending says how the client connection goes on. */
+static bool relay_over(struct relay *r)
+{
+	struct exchange *x = &r->x;
+
+	if (x->response == RESPONSE_CUT)
+		return true;
+	if (x->response != RESPONSE_DONE || conn_pending(r->client) > 0)
+		return false;
+	exchange_moment(x, MOMENT_RESPONSE_END, r->w->now_ns);
+	if (x->request < REQUEST_DONE) {
+		/* An early response that is complete: the rest of the request has no taker. */
+		backend_drop(r, REASON_ABANDONED);
+		exchange_set_request(x, REQUEST_CUT);
+	}
+	if (x->request == REQUEST_CUT)
+		x->close_client = true;
+	r->ending = x->close_client ? RELAY_LINGER : RELAY_KEEP;
+	return true;
+}
+
+/* One limit: begin it when its class changed or its own kind of progress was made. */
+static void relay_limit(struct relay *r, struct timeout *t, enum timeout_class what, bool moved)
+{
+	if (what == TIMEOUT_NONE)
+		timeout_clear(&r->w->timeouts, t);
+	else if (t->what != what || moved)
+		timeout_set(&r->w->timeouts, t, what, r->w->now_ns);
+}
+
+/* The one place where it is decided which side is being waited for. */
+static void relay_limits(struct relay *r)
+{
+	const struct exchange *x = &r->x;
+	enum timeout_class body = TIMEOUT_NONE, backend = TIMEOUT_NONE, out = TIMEOUT_NONE;
+
+	if (x->response == RESPONSE_TUNNEL) {
+		body = TIMEOUT_TUNNEL;
+	} else {
+		if (conn_pending(r->client) > 0)
+			out = TIMEOUT_SEND;
+		if (r->up_ready && conn_pending(&r->up->conn) > 0)
+			backend = TIMEOUT_BACKEND;
+		else if (r->up_ready && !r->up_broken && x->request == REQUEST_BODY)
+			body = TIMEOUT_BODY;
+		else if (r->up_ready && out == TIMEOUT_NONE)
+			backend = TIMEOUT_BACKEND;
+		else if (r->resolving || (r->up != NULL && !r->up_ready))
+			backend = r->backend_limit.what; /* one attempt's, not to be prolonged */
+	}
+	relay_limit(r, &r->body_limit, body,
+		    body == TIMEOUT_TUNNEL ? r->client_read_moved || r->backend_moved
+					   : r->client_read_moved);
+	relay_limit(r, &r->send_limit, out, r->client_send_moved);
+	if (r->up_ready || backend == TIMEOUT_NONE)
+		relay_limit(r, &r->backend_limit, backend, r->backend_moved);
+	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
+}
+
+/* Send what the client has not taken. */
+static void relay_flush_client(struct relay *r)
+{
+	size_t before = conn_pending(r->client);
+
+	if (before == 0 || !r->client->writable)
+		return;
+	worker_clock(r->w);
+	if (!conn_flush(r->client))
+		relay_fail(r, REASON_CLIENT_RESET);
+	else if (conn_pending(r->client) < before)
+		r->client_send_moved = true;
+}
+
+enum relay_result relay_run(struct relay *r)
+{
+	bool moved = true;
+
+	while (moved) {
+		relay_flush_client(r);
+		if (!relay_over(r) && r->client->error != 0)
+			relay_fail(r, REASON_CLIENT_RESET);
+		if (relay_over(r))
+			return RELAY_FINISHED;
+		if (r->w->budget_bytes <= 0) {
+			relay_limits(r);
+			return RELAY_AGAIN;
+		}
+		backend_check(r);
+		if (r->x.response == RESPONSE_TUNNEL) {
+			moved = relay_tunnel(r);
+			continue;
+		}
+		moved = relay_request(r);
+		moved |= relay_response(r);
+		moved |= relay_over(r);
+	}
+	relay_limits(r);
+	return RELAY_WAIT;
+}
+
+void relay_resolved(struct relay *r)
+{
+	TAILQ_REMOVE(&r->w->resolving, r, link);
+	r->resolving = false;
+	timeout_clear(&r->w->timeouts, &r->backend_limit);
+	backend_start(r);
+	r->wake(r->wake_arg);
+}

@@ -1,0 +1,105 @@
+/*
+ * relay_report.c -- what is told of an exchange when it is over: the log line, the tap's record and the counters.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "proxy/relay.h"
+#include "proxy/worker.h"
+
+/* Part of the head: of the kept one, or of the client's buffer when it was never complete. */
+static struct access_text text_of(const struct relay *r, struct http_slice s)
+{
+	const struct buf *head = buf_left(&r->raw) > 0 ? &r->raw : r->in;
+
+	if (s.len == 0 || (size_t)s.off + s.len > buf_left(head))
+		return (struct access_text){0};
+	return (struct access_text){buf_at(head) + s.off, s.len};
+}
+
+static struct access_text text_unquoted(struct access_text t)
+{
+	if (t.len >= 2 && t.bytes[0] == '"' && t.bytes[t.len - 1] == '"') {
+		t.bytes++;
+		t.len -= 2;
+	}
+	return t;
+}
+
+/* The action parameter of a SOAP 1.2 Content-Type (RFC 3902). */
+static struct access_text content_type_action(struct access_text t)
+{
+	static const char name[] = "action=";
+
+	for (size_t i = 0; i + sizeof(name) - 1 < t.len; i++) {
+		size_t n = 0;
+
+		if ((i > 0 && t.bytes[i - 1] != ';' && t.bytes[i - 1] != ' ' &&
+		     t.bytes[i - 1] != '\t') ||
+		    strncasecmp(t.bytes + i, name, sizeof(name) - 1) != 0)
+			continue;
+		t.bytes += i + sizeof(name) - 1;
+		t.len -= i + sizeof(name) - 1;
+		if (t.bytes[0] == '"') {
+			const char *end = memchr(t.bytes + 1, '"', t.len - 1);
+
+			n = end != NULL ? (size_t)(end + 1 - t.bytes) : t.len;
+		} else {
+			while (n < t.len && t.bytes[n] != ';' && t.bytes[n] != ' ')
+				n++;
+		}
+		t.len = n;
+		return text_unquoted(t);
+	}
+	return (struct access_text){0};
+}
+
+static struct access_text soap_action(const struct relay *r)
+{
+	const struct http_field *f;
+
+	if (r->w->cfg->log.soap == CONFIG_SOAP_OFF || !r->started)
+		return (struct access_text){0};
+	f = http_head_find(&r->req_head, HTTP_FIELD_SOAP_ACTION);
+	if (f != NULL)
+		return text_unquoted(text_of(r, f->value));
+	f = http_head_find(&r->req_head, HTTP_FIELD_CONTENT_TYPE);
+	if (f != NULL)
+		return content_type_action(text_of(r, f->value));
+	return (struct access_text){0};
+}
+
+/* What send() had accepted in the end. */
+static void relay_settle_sent(struct relay *r)
+{
+	struct leg_record *leg = &r->x.rec.client;
+
+	if (byte_range_exists(&leg->interim))
+		range_reach(&leg->interim, MIN(leg->interim.past, r->client->sent_off));
+	if (byte_range_exists(&leg->response) && !byte_range_exists(&leg->tunnel_down))
+		range_reach(&leg->response, r->client->sent_off);
+}
+
+void relay_report(struct relay *r)
+{
+	const struct http_head *h = &r->req_head;
+	struct worker *w = r->w;
+	struct access_line line = {
+		.x = &r->x.rec,
+		.method = text_of(r, h->method_text),
+		.target = text_of(r, h->target),
+		.host = text_of(r, h->host),
+		.soap_action = soap_action(r),
+		.minor = r->started ? (int8_t)h->minor : -1,
+		.client_fragment = {r->client->fragment, r->client->fragment_len},
+		.backend_fragment = {r->backend_fragment, r->backend_fragment_len},
+	};
+
+	relay_settle_sent(r);
+	exchange_finish(&r->x);
+	w->ends[r->x.why]++;
+	access_writer_add(w->log, &line, w->now_ns);
+	if (tap_active(w->tap))
+		tap_end(w->tap, &r->x.rec);
+	tap_position(w->tap, r->client);
+}

@@ -1,0 +1,29 @@
+/*
+ * relay_response.h -- the way back: the backend's response, read, written anew and streamed to the
+ * client; and the tunnel after a 101. Parts of relay.h, used by relay.c alone.
+ */
+#ifndef PROXY_RELAY_RESPONSE_H
+#define PROXY_RELAY_RESPONSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/attrib.h"
+#include "proxy/conn.h"
+
+struct relay;
+
+/* Read once from the backend and pass on. True when something moved. */
+bool relay_response(struct relay *r) MUST_CHECK;
+
+/* Move bytes both ways of a tunnel. True when something moved. */
+bool relay_tunnel(struct relay *r) MUST_CHECK;
+
+/* Bytes for the client: notes range and time, fails the exchange when the client is gone. */
+void relay_send_client(struct relay *r, const struct iovec *parts, int count);
+
+/* The size of the next read, after one whose bytes left `pending` behind. */
+uint32_t relay_next_read_size(uint32_t size, size_t got, size_t pending);
+
+#endif

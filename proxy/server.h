@@ -1,0 +1,13 @@
+/*
+ * server.h -- the proxy as a whole: starts everything in order, runs the main thread's loop, stops.
+ */
+#ifndef PROXY_SERVER_H
+#define PROXY_SERVER_H
+
+#include "common/attrib.h"
+#include "config/config.h"
+
+/* Run until a signal ends it. The exit status: 0 fine, 1 failed (said on stderr). */
+int server_run(const struct config *cfg) MUST_CHECK;
+
+#endif

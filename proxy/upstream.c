@@ -1,0 +1,170 @@
+/*
+ * upstream.c -- life and death of one backend connection.
+ *
+ * Invariant: only UPSTREAM_IDLE ones stand in the pool's list, and only they have an idle limit.
+ */
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "proxy/worker.h"
+
+bool upstream_quiet(struct upstream *u)
+{
+	char byte;
+	ssize_t n;
+
+	if (u->conn.peer_closing || u->conn.error != 0)
+		return false;
+	do {
+		n = recv(u->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static void upstream_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream *u = arg;
+
+	(void)fd;
+	worker_clock(u->w);
+	(void)conn_note_event(&u->conn, what);
+	switch (u->state) {
+	case UPSTREAM_CONNECTING:
+		if (u->conn.error == 0) {
+			socklen_t len = sizeof(u->conn.error);
+
+			(void)getsockopt(u->conn.fd, SOL_SOCKET, SO_ERROR, &u->conn.error, &len);
+		}
+		if (u->conn.error == 0)
+			u->state = UPSTREAM_BUSY;
+		u->wake(u->wake_arg);
+		break;
+	case UPSTREAM_BUSY:
+		u->wake(u->wake_arg);
+		break;
+	case UPSTREAM_IDLE:
+		/* A FIN, an RST, or bytes that nobody asked for: of no use to anyone. A notice that
+		 * was under way when it was pooled is none of these. */
+		if (!upstream_quiet(u))
+			upstream_close(u, REASON_BACKEND_CLOSED, false);
+		break;
+	case UPSTREAM_CLOSED:
+		break;
+	}
+}
+
+static void upstream_idle_over(struct timeout *t, enum timeout_class what)
+{
+	struct upstream *u =
+		(struct upstream *)(void *)((char *)t - offsetof(struct upstream, idle_limit));
+
+	(void)what;
+	upstream_close(u, REASON_IDLE_TIMEOUT, false);
+}
+
+/* A socket that is connecting to the address, or -1 with *error. */
+static int upstream_socket(const struct addr *to, int *error)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(to, &ss);
+	int one = 1;
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+
+	if (fd < 0) {
+		*error = errno;
+		return -1;
+	}
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, (const struct sockaddr *)&ss, len) != 0 && errno != EINPROGRESS) {
+		*error = errno;
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void upstream_addresses(struct upstream *u, const struct addr *to)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+
+	u->conn.peer = *to;
+	if (getsockname(u->conn.fd, (struct sockaddr *)&ss, &len) == 0)
+		addr_from_sockaddr(&u->conn.local, (const struct sockaddr *)&ss);
+	u->conn.fragment_len =
+		(uint16_t)access_fragment(&u->conn.local, &u->conn.peer, u->conn.opened_ns,
+					  u->conn.fragment, sizeof(u->conn.fragment));
+}
+
+struct upstream *upstream_connect(struct worker *w, const struct addr *to, upstream_wake wake,
+				  void *arg, int *error)
+{
+	struct upstream *u = calloc(1, sizeof(*u));
+
+	if (u == NULL) {
+		*error = ENOMEM;
+		return NULL;
+	}
+	u->w = w;
+	u->wake = wake;
+	u->wake_arg = arg;
+	u->idle_max_ns = UINT64_MAX;
+	timeout_init(&u->idle_limit, upstream_idle_over);
+	u->conn.leg = TAP_BACKEND;
+	u->conn.id = worker_next_conn(w);
+	u->conn.opened_ns = clock_real_ns();
+	u->conn.fd = upstream_socket(to, error);
+	if (u->conn.fd < 0) {
+		free(u);
+		return NULL;
+	}
+	upstream_addresses(u, to);
+	if (!conn_watch(&u->conn, w->base, upstream_event, u)) {
+		*error = ENOMEM;
+		conn_close(&u->conn, false);
+		free(u);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&w->conns, &u->conn, all);
+	tap_open(w->tap, &u->conn);
+	return u;
+}
+
+void upstream_close(struct upstream *u, enum reason why, bool reset)
+{
+	struct worker *w = u->w;
+
+	if (u->state == UPSTREAM_CLOSED)
+		return;
+	if (u->state == UPSTREAM_IDLE)
+		pool_forget(&w->pool, u);
+	timeout_clear(&w->timeouts, &u->idle_limit);
+	u->state = UPSTREAM_CLOSED;
+	tap_close(w->tap, &u->conn, reason_info(why)->word);
+	TAILQ_REMOVE(&w->conns, &u->conn, all);
+	conn_close(&u->conn, reset);
+	TAILQ_INSERT_TAIL(&w->pool.dead, u, link);
+}
+
+void upstream_leg(struct upstream *u, struct leg_record *leg)
+{
+	u->conn.nth++;
+	*leg = (struct leg_record){.conn = u->conn.id,
+				   .nth = u->conn.nth,
+				   .reused = u->reused,
+				   .opened_ns = u->conn.opened_ns,
+				   .local = u->conn.local,
+				   .peer = u->conn.peer,
+				   .request = byte_range_none(),
+				   .interim = byte_range_none(),
+				   .response = byte_range_none(),
+				   .tunnel_up = byte_range_none(),
+				   .tunnel_down = byte_range_none()};
+}
