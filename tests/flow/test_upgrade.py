@@ -6,7 +6,6 @@ import pytest
 
 import check
 import log
-from origin import response
 import peer as peers
 
 WANTS = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
@@ -22,8 +21,7 @@ def tunnel_script(conn):
     assert request.get("Connection").lower() == "upgrade"
     conn.reply(SWITCH)
     while True:
-        data = bytes(conn._buffer) or conn.recv_some()
-        conn._buffer.clear()
+        data = conn.read_some()
         if not data:
             return
         conn.send(data.upper())

@@ -210,6 +210,12 @@ class Stream:
             start = max(0, len(self._buffer) - len(mark))
             self._fill()
 
+    def read_some(self):
+        """What is in the buffer, else what comes next; b"" at the end."""
+        if not self._buffer:
+            self._buffer += self.recv_some()
+        return self._take(len(self._buffer))
+
     def read_to_end(self):
         """Everything up to the end, and how it ended."""
         while not self.ended:
