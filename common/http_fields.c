@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* "!#$%&'*+-.^_`|~", digits and letters */
-static const bool tchars[256] = {
+const bool http_tchars[256] = {
 	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
 	['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1, ['0'] = 1,
 	['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,  ['7'] = 1, ['8'] = 1,
@@ -22,15 +22,10 @@ static const bool tchars[256] = {
 	['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
 };
 
-bool http_is_tchar(char c)
-{
-	return tchars[(uint8_t)c];
-}
-
 bool http_is_token(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (!tchars[(uint8_t)text[i]])
+		if (!http_is_tchar(text[i]))
 			return false;
 	return len > 0;
 }

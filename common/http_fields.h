@@ -23,8 +23,13 @@ bool http_field_protected(enum http_field_id id);
 /* May not stand in a trailer section, or not beyond this hop (RFC 9110 section 6.5.1). */
 bool http_trailer_forbidden(const char *name, size_t len);
 
+extern const bool http_tchars[256];
+
 /* A char that may stand in a token (RFC 9110 section 5.6.2). */
-bool http_is_tchar(char c);
+static inline bool http_is_tchar(char c)
+{
+	return http_tchars[(uint8_t)c];
+}
 
 /* One tchar or more, and nothing else. */
 bool http_is_token(const char *text, size_t len);

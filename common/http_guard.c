@@ -1,5 +1,5 @@
 /*
- * http_guard.c -- the control bytes of a head, eight bytes at a time.
+ * http_guard.c -- the control bytes of a head, sixteen bytes at a time.
  *
  * Never looks at a byte twice but a CR whose LF had not come yet, so that a head that comes byte by
  * byte costs its length once. Knows no field and no method.
@@ -12,35 +12,29 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define EVERY_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+/* A compiler vector: SSE2, NEON or plain words, whichever the machine has. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
 static bool is_control(uint8_t c)
 {
 	return c < 0x20 || c == 0x7f;
 }
 
-/*
- * A bit set in the top of every byte that is a control character. A borrow can set bits above the
- * first hit, so only the lowest one counts.
- */
-static uint64_t control_mask(uint64_t x)
-{
-	uint64_t del = x ^ EVERY_BYTE(0x7f);
-	uint64_t below = (x - EVERY_BYTE(0x20)) & ~x;
-
-	return (below | ((del - EVERY_BYTE(0x01)) & ~del)) & EVERY_BYTE(0x80);
-}
-
 /* First control byte in [p, end), or end. */
 static const char *next_control(const char *p, const char *end)
 {
-	while (end - p >= 8) {
-		uint64_t x, mask;
+	while (end - p >= 16) {
+		bytes16 x, hit;
+		uint64_t half[2];
 
 		memcpy(&x, p, sizeof(x));
-		mask = control_mask(le64toh(x));
-		if (mask != 0)
-			return p + __builtin_ctzll(mask) / 8;
+		hit = (bytes16)(x < 0x20) | (bytes16)(x == 0x7f);
+		memcpy(half, &hit, sizeof(half));
+		if (half[0] != 0)
+			return p + __builtin_ctzll(le64toh(half[0])) / 8;
+		p += 8;
+		if (half[1] != 0)
+			return p + __builtin_ctzll(le64toh(half[1])) / 8;
 		p += 8;
 	}
 	while (p < end && !is_control((uint8_t)*p))

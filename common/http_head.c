@@ -50,32 +50,33 @@ struct http_reader {
 	uint32_t start_line_len;  /* with its CRLF */
 	uint32_t skipped;         /* empty lines before the start line, in bytes */
 	uint32_t fed;             /* bytes that llhttp was given, empty lines counted */
-	uint32_t field_cap;
-	const char *base; /* the message's first byte, during one call */
+	uint32_t field_cap;       /* allocated */
+	uint32_t field_room;      /* of those, how many the limit allows */
+	const char *base;         /* the message's first byte, during one call */
 };
 
 /* ---- llhttp's side ------------------------------------------------------------------------- */
 
-static struct http_field *field_add(struct http_head *h)
+/* Room for one more field: false, and the fault kept, when there is none. */
+static bool fields_grow(struct http_head *h)
 {
 	struct http_reader *r = h->reader;
+	uint32_t cap = r->field_cap > 0 ? 2 * r->field_cap : FIELDS_FIRST;
+	struct http_field *grown;
 
 	if (h->field_count == r->limits.max_fields) {
 		r->cb_fault = HTTP_FAULT_TOO_LARGE;
-		return NULL;
+		return false;
 	}
-	if (h->field_count == r->field_cap) {
-		uint32_t cap = r->field_cap > 0 ? 2 * r->field_cap : FIELDS_FIRST;
-		struct http_field *grown = realloc(h->fields, cap * sizeof(*grown));
-
-		if (grown == NULL) {
-			r->cb_fault = HTTP_FAULT_MEMORY;
-			return NULL;
-		}
-		h->fields = grown;
-		r->field_cap = cap;
+	grown = realloc(h->fields, cap * sizeof(*grown));
+	if (grown == NULL) {
+		r->cb_fault = HTTP_FAULT_MEMORY;
+		return false;
 	}
-	return &h->fields[h->field_count++];
+	h->fields = grown;
+	r->field_cap = cap;
+	r->field_room = MIN(cap, r->limits.max_fields);
+	return true;
 }
 
 /* A name comes in one piece, or in several that touch; between two names stands a colon at least. */
@@ -92,10 +93,9 @@ static int on_name(llhttp_t *parser, const char *at, size_t len)
 			return 0;
 		}
 	}
-	f = field_add(h);
-	if (f == NULL)
+	if (UNLIKELY(h->field_count >= h->reader->field_room) && !fields_grow(h))
 		return HPE_USER;
-	*f = (struct http_field){.name = {off, (uint32_t)len}};
+	h->fields[h->field_count++] = (struct http_field){.name = {off, (uint32_t)len}};
 	return 0;
 }
 
@@ -177,15 +177,16 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-static struct http_slice trimmed(const char *bytes, struct http_slice s)
+static inline struct http_slice trimmed(const char *bytes, struct http_slice s)
 {
-	while (s.len > 0 && is_blank(bytes[s.off + s.len - 1]))
-		s.len--;
-	while (s.len > 0 && is_blank(bytes[s.off])) {
-		s.off++;
-		s.len--;
-	}
-	return s;
+	const char *p = bytes + s.off;
+	const char *past = p + s.len;
+
+	while (past > p && is_blank(past[-1]))
+		past--;
+	while (p < past && is_blank(*p))
+		p++;
+	return (struct http_slice){(uint32_t)(p - bytes), (uint32_t)(past - p)};
 }
 
 /*
@@ -195,13 +196,16 @@ static struct http_slice trimmed(const char *bytes, struct http_slice s)
 static bool field_agrees(struct http_field *f, const char *bytes, uint32_t end)
 {
 	uint32_t colon = f->name.off + f->name.len;
-	struct http_slice theirs = trimmed(bytes, f->value);
+	struct http_slice theirs = f->value;
 	struct http_slice ours;
 
 	if (f->name.len == 0 || colon + 3 > end || bytes[colon] != ':' || bytes[end - 2] != '\r')
 		return false;
 	ours = trimmed(bytes, (struct http_slice){colon + 1, end - colon - 3});
 	f->value = ours;
+	if (LIKELY(ours.off == theirs.off && ours.len == theirs.len))
+		return true;
+	theirs = trimmed(bytes, theirs);
 	return ours.len == theirs.len && (ours.len == 0 || ours.off == theirs.off);
 }
 
@@ -377,6 +381,7 @@ bool http_head_init(struct http_head *h, enum http_kind kind, const struct http_
 		.request_method = request_method,
 		.request_upgrade = request_upgrade,
 		.field_cap = cap,
+		.field_room = MIN(cap, limits->max_fields),
 	};
 	llhttp_init(&r->parser, kind == HTTP_REQUEST ? LLHTTP_REQUEST : LLHTTP_RESPONSE, &settings);
 	return true;
