@@ -160,8 +160,8 @@ static enum layer step_llc(struct decoder *d)
 	struct cursor h = take_header(d, 8);
 	uint32_t llc_oui_high, oui_low_type;
 
-	if (h.failed)
-		return end_with(d, DECODE_OTHER);
+	if (h.failed) /* a short frame of 802.2 without SNAP */
+		return end_with(d, d->result == DECODE_CUT ? DECODE_CUT : DECODE_OTHER);
 	llc_oui_high = cursor_be32(&h);
 	oui_low_type = cursor_be32(&h);
 	if (llc_oui_high != 0xaaaa0300 || oui_low_type >> 16 != 0)
