@@ -27,7 +27,7 @@
 #define WORKER_SCRATCH      (256 * 1024)
 #define WORKER_BUDGET_BYTES (256 * 1024)
 #define WORKER_BUDGET_STEPS 32
-#define WORKER_RELAYS_KEPT  256
+#define WORKER_RELAYS_KEPT  512
 
 struct acceptor;
 struct client;
