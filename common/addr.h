@@ -29,7 +29,7 @@ struct addr {
 	uint32_t scope_id; /* of a link-local IPv6 address, else 0; no part of addr_equal() */
 };
 
-#define ADDR_TEXT_MAX 56 /* "[...%4294967295]:65535" and the NUL */
+#define ADDR_TEXT_MAX 60 /* "[...%4294967295]:65535" and the NUL */
 
 /* Longest text of an addr; the NUL is written but not counted in the result. */
 size_t addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
