@@ -2,6 +2,7 @@
  * exchange_test.c -- the two halves, retries, ranges and moments, without a socket.
  */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <string.h>
 
 #include "proxy/exchange.h"
