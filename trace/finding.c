@@ -1,0 +1,313 @@
+/*
+ * finding.c -- gathers, leg by leg, what the flows hold of an exchange.
+ *
+ * Changes no flow. The same flows give the same findings however much later they are gathered,
+ * because everything is asked "up to settled".
+ */
+#include "trace/finding.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An exchange's own time. */
+struct exchange_times {
+	uint64_t begin_ns;
+	uint64_t done_ns;
+	uint64_t settled_ns;
+};
+
+static const struct stream *stream_of(const struct leg_place *p, enum part_kind kind)
+{
+	unsigned side = part_is_ours(p->which, kind) ? p->our_side : 1 - p->our_side;
+
+	return p->flow->side[side].stream;
+}
+
+static bool part_exists(const struct leg_record *leg, enum part_kind kind)
+{
+	const struct byte_range *r = leg_range(leg, kind);
+
+	return byte_range_exists(r) && r->past > r->first;
+}
+
+/* ---- when it is done ------------------------------------------------------------------------- */
+
+/* False: something of the leg is still on its way. */
+static bool leg_is_done(const struct leg_place *p, uint64_t *done_ns)
+{
+	if (p->leg == NULL || p->flow == NULL)
+		return true;
+	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
+		const struct stream *s = stream_of(p, kind);
+		uint64_t ns;
+
+		if (!part_exists(p->leg, kind) || !stream_anchored(s))
+			continue;
+		ns = stream_acked_ns(s, leg_range(p->leg, kind)->past);
+		if (ns == 0)
+			ns = p->flow->closed_ns;
+		if (ns == 0)
+			return false;
+		*done_ns = MAX(*done_ns, ns);
+	}
+	return true;
+}
+
+uint64_t finding_done_ns(const struct finding_places *places)
+{
+	uint64_t done_ns = 1; /* nothing to follow: done since ever */
+
+	if (!leg_is_done(&places->client, &done_ns) || !leg_is_done(&places->backend, &done_ns))
+		return 0;
+	for (unsigned i = 0; i < FINDING_TRIES; i++)
+		if (!leg_is_done(&places->tries[i], &done_ns))
+			return 0;
+	return done_ns;
+}
+
+/* ---- handshake and close --------------------------------------------------------------------- */
+
+bool flow_is_anchored(const struct flow *f)
+{
+	return stream_anchored(f->side[0].stream) || stream_anchored(f->side[1].stream);
+}
+
+void handshake_gather(struct handshake_finding *h, const struct flow *f)
+{
+	const uint32_t frames[3] = {f->syn_frame, f->syn_ack_frame, f->ack_frame};
+
+	*h = (struct handshake_finding){0};
+	if (f->syn_frame == 0 && f->syn_ack_frame == 0)
+		return;
+	for (unsigned i = 0; i < ARRAY_LEN(frames); i++)
+		if (frames[i] != 0)
+			h->frames[h->count++] = frames[i];
+	h->is_timed = f->syn_frame != 0 && f->ack_frame != 0 && f->ack_ns >= f->syn_ns;
+	if (h->is_timed)
+		h->us = (f->ack_ns - f->syn_ns) / NS_PER_US;
+}
+
+static void add_frame(struct close_finding *c, uint32_t frame, uint64_t ns, uint64_t until_ns)
+{
+	unsigned i = c->count;
+
+	if (frame == 0 || ns > until_ns)
+		return;
+	while (i > 0 && c->frames[i - 1] > frame)
+		i--;
+	if (i > 0 && c->frames[i - 1] == frame)
+		return;
+	memmove(c->frames + i + 1, c->frames + i, (c->count - i) * sizeof(c->frames[0]));
+	c->frames[i] = frame;
+	c->count++;
+}
+
+/* The stamp of the first sign of the end. */
+static uint64_t close_began_ns(const struct flow *f)
+{
+	const struct flow_side *s = &f->side[f->closed_by];
+
+	return f->how == FLOW_FIN ? s->fin_ns : s->rst_ns;
+}
+
+void close_gather(struct close_finding *c, const struct flow *f, enum tap_leg leg,
+		  unsigned our_side, uint64_t until_ns)
+{
+	*c = (struct close_finding){0};
+	if (f->how == FLOW_OPEN || close_began_ns(f) > until_ns)
+		return;
+	c->how = f->how == FLOW_FIN ? "fin" : "rst";
+	if (f->closed_by == our_side)
+		c->by = "proxy";
+	else
+		c->by = leg == TAP_CLIENT ? "client" : "backend";
+	for (unsigned i = 0; i < 2; i++) {
+		const struct flow_side *s = &f->side[i];
+
+		add_frame(c, s->fin_frame, s->fin_ns, until_ns);
+		add_frame(c, s->fin_ack_frame, s->fin_ack_ns, until_ns);
+		add_frame(c, s->rst_frame, s->rst_ns, until_ns);
+	}
+}
+
+/* ---- one leg --------------------------------------------------------------------------------- */
+
+static const char *why_no_ack(const struct leg_place *p, uint64_t settled_ns)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (p->flow->side[i].rst_frame != 0 && p->flow->side[i].rst_ns <= settled_ns)
+			return "reset";
+	return "not-seen";
+}
+
+static void part_gather(struct leg_finding *e, enum part_kind kind, uint64_t settled_ns)
+{
+	struct part_finding *part = &e->part[kind];
+
+	part->exists = part_exists(e->place.leg, kind);
+	if (!part->exists)
+		return;
+	part->range = *leg_range(e->place.leg, kind);
+	if (e->place.flow == NULL)
+		return;
+	stream_query(stream_of(&e->place, kind), &part->range, settled_ns, &part->seen);
+	if (part->seen.known && part->seen.acked_frame == 0)
+		part->ack_why = why_no_ack(&e->place, settled_ns);
+}
+
+/*
+ * The end of a connection belongs to the exchanges in whose own time it began: between the first byte
+ * and the moment all is done. And to the last exchange on it also when it followed within the time that counts
+ * (a FIN sent right behind a response is captured after the ACK of that response).
+ */
+static bool close_belongs(const struct leg_place *p, const struct exchange_times *t)
+{
+	uint64_t began_ns = close_began_ns(p->flow);
+
+	return began_ns >= t->begin_ns && began_ns <= (p->is_last ? t->settled_ns : t->done_ns);
+}
+
+static void leg_gather(struct leg_finding *e, const struct leg_place *place, uint64_t settled_ns)
+{
+	e->place = *place;
+	if (place->leg == NULL)
+		return;
+	for (unsigned kind = 0; kind < PART_KINDS; kind++)
+		part_gather(e, kind, settled_ns);
+	if (place->flow == NULL)
+		return;
+	e->is_anchored = flow_is_anchored(place->flow);
+	if (place->leg->nth == 1)
+		handshake_gather(&e->handshake, place->flow);
+}
+
+static void leg_close(struct leg_finding *e, const struct exchange_times *t)
+{
+	const struct leg_place *p = &e->place;
+
+	if (p->leg == NULL || p->flow == NULL || p->flow->how == FLOW_OPEN)
+		return;
+	if (close_belongs(p, t))
+		close_gather(&e->close, p->flow, p->which, p->our_side, t->settled_ns);
+}
+
+static void leg_fini(struct leg_finding *e)
+{
+	for (unsigned kind = 0; kind < PART_KINDS; kind++)
+		stream_range_fini(&e->part[kind].seen);
+}
+
+/* ---- phases ---------------------------------------------------------------------------------- */
+
+static void set_moment(struct phase_input *in, enum phase_moment m, const struct part_finding *p,
+		       uint64_t ns)
+{
+	if (!p->exists)
+		return;
+	in->state[m] = ns != 0 ? MOMENT_SEEN : MOMENT_UNSEEN;
+	in->at_ns[m] = ns;
+}
+
+/* Only a handshake that was made for this exchange counts. */
+static void set_handshake(struct phase_input *in, const struct leg_finding *b)
+{
+	const struct flow *f = b->place.flow;
+	bool was_used = b->part[PART_REQUEST].exists;
+	uint64_t end_ns;
+
+	if (b->place.leg == NULL || b->place.leg->nth != 1)
+		return;
+	in->state[MOMENT_B_SYN] = in->state[MOMENT_B_H] = MOMENT_UNSEEN;
+	if (f == NULL)
+		return;
+	if (f->syn_frame != 0) {
+		in->state[MOMENT_B_SYN] = MOMENT_SEEN;
+		in->at_ns[MOMENT_B_SYN] = f->syn_ns;
+	}
+	end_ns = f->ack_ns;
+	if (end_ns == 0 && !was_used && f->how == FLOW_RST)
+		end_ns = f->closed_ns;
+	if (end_ns != 0) {
+		in->state[MOMENT_B_H] = MOMENT_SEEN;
+		in->at_ns[MOMENT_B_H] = end_ns;
+	} else if (!was_used) {
+		in->state[MOMENT_B_H] = MOMENT_ABSENT;
+	}
+}
+
+static void phases_gather(struct finding *e)
+{
+	const struct part_finding *cr = &e->client.part[PART_REQUEST];
+	const struct part_finding *cp = &e->client.part[PART_RESPONSE];
+	const struct part_finding *br = &e->backend.part[PART_REQUEST];
+	const struct part_finding *bp = &e->backend.part[PART_RESPONSE];
+	struct phase_input in = {0};
+
+	set_moment(&in, MOMENT_C_R0, cr, cr->seen.first_ns);
+	set_moment(&in, MOMENT_C_R1, cr, cr->seen.last_ns);
+	set_moment(&in, MOMENT_B_R1, br, br->seen.last_ns);
+	set_moment(&in, MOMENT_B_P0, bp, bp->seen.first_ns);
+	set_moment(&in, MOMENT_B_P1, bp, bp->seen.last_ns);
+	set_moment(&in, MOMENT_C_P0, cp, cp->seen.first_ns);
+	set_moment(&in, MOMENT_C_P1, cp, cp->seen.last_ns);
+	set_moment(&in, MOMENT_C_P1A, cp, cp->seen.acked_ns);
+	set_handshake(&in, &e->backend);
+	phases_compute(&in, &e->phases);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static struct exchange_times times_of(const struct finding *e, const struct finding_places *places,
+				      uint64_t end_ns)
+{
+	struct exchange_times t = {.begin_ns = finding_first_ns(e),
+				   .done_ns = finding_done_ns(places),
+				   .settled_ns = e->settled_ns};
+
+	if (t.begin_ns == 0 || t.begin_ns > e->x->start_ns)
+		t.begin_ns = e->x->start_ns;
+	t.done_ns = t.done_ns != 0 ? MAX(end_ns, t.done_ns) : t.settled_ns;
+	return t;
+}
+
+void finding_gather(struct finding *e, const struct exchange_record *x,
+		    const struct finding_places *places, uint64_t end_ns, uint64_t settled_ns)
+{
+	struct exchange_times t;
+
+	*e = (struct finding){.x = x, .settled_ns = settled_ns};
+	leg_gather(&e->client, &places->client, settled_ns);
+	leg_gather(&e->backend, &places->backend, settled_ns);
+	for (unsigned i = 0; i < FINDING_TRIES; i++)
+		leg_gather(&e->tries[i], &places->tries[i], settled_ns);
+	t = times_of(e, places, end_ns);
+	leg_close(&e->client, &t);
+	leg_close(&e->backend, &t);
+	for (unsigned i = 0; i < FINDING_TRIES; i++)
+		leg_close(&e->tries[i], &t);
+	phases_gather(e);
+}
+
+void finding_fini(struct finding *e)
+{
+	leg_fini(&e->client);
+	leg_fini(&e->backend);
+	for (unsigned i = 0; i < FINDING_TRIES; i++)
+		leg_fini(&e->tries[i]);
+}
+
+uint64_t finding_first_ns(const struct finding *e)
+{
+	const struct leg_finding *const legs[] = {&e->client, &e->backend};
+	uint64_t first_ns = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(legs); i++) {
+		for (unsigned kind = 0; kind < PART_KINDS; kind++) {
+			uint64_t ns = legs[i]->part[kind].seen.first_ns;
+
+			if (ns != 0 && (first_ns == 0 || ns < first_ns))
+				first_ns = ns;
+		}
+	}
+	return first_ns;
+}

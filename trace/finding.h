@@ -1,0 +1,99 @@
+/*
+ * finding.h -- what the packets show of one exchange, and of one connection: the values of a line of
+ * flows.ndjson and of conns.ndjson.
+ *
+ * A function of the record, the flows and the moment up to which packets count; says nothing about
+ * what was not seen.
+ */
+#ifndef TRACE_FINDING_H
+#define TRACE_FINDING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/attrib.h"
+#include "common/exchange_record.h"
+#include "trace/flow.h"
+#include "trace/part.h"
+#include "trace/phases.h"
+#include "trace/stream.h"
+
+#define CLOSE_FRAMES_MAX 6
+#define FINDING_TRIES    (EXCHANGE_ATTEMPTS_MAX - 1)
+
+/* Where a leg is looked for. */
+struct leg_place {
+	const struct leg_record *leg; /* NULL: there is no such leg */
+	enum tap_leg which;
+	const struct flow *flow; /* NULL: it was not captured */
+	unsigned our_side;       /* index of the proxy's end */
+	bool is_last;            /* no later exchange came on this connection */
+};
+
+struct handshake_finding {
+	uint32_t frames[3];
+	unsigned count; /* 0: nothing of it was seen */
+	bool is_timed;  /* begin and end were */
+	uint64_t us;
+};
+
+struct close_finding {
+	const char *by;  /* "client", "proxy", "backend"; NULL: it was not closed */
+	const char *how; /* "fin", "rst" */
+	uint32_t frames[CLOSE_FRAMES_MAX];
+	unsigned count;
+};
+
+struct part_finding {
+	bool exists;         /* the proxy counted bytes of it */
+	const char *ack_why; /* why there is no ACK, or NULL */
+	struct byte_range range;
+	struct stream_range seen; /* .known: the packets can be told by offset */
+};
+
+struct leg_finding {
+	struct leg_place place;
+	bool is_anchored;
+	struct handshake_finding handshake; /* for the first exchange on its connection */
+	struct part_finding part[PART_KINDS];
+	struct close_finding close; /* see close_belongs() */
+};
+
+struct finding {
+	const struct exchange_record *x;
+	uint64_t settled_ns;
+	struct leg_finding client;
+	struct leg_finding backend;
+	struct leg_finding tries[FINDING_TRIES];
+	struct phases phases;
+	uint64_t drops;
+};
+
+struct finding_places {
+	struct leg_place client;
+	struct leg_place backend;
+	struct leg_place tries[FINDING_TRIES];
+};
+
+/*
+ * The stamp at which all bytes of the exchange that can be followed are acknowledged, or their
+ * connections are closed; 0: not yet. Legs without a flow, and directions whose first sequence
+ * number is not known, cannot be followed and do not count.
+ */
+uint64_t finding_done_ns(const struct finding_places *places) MUST_CHECK;
+
+/* Everything that packets stamped up to settled_ns show. end_ns: the proxy's end of it. */
+void finding_gather(struct finding *e, const struct exchange_record *x,
+		    const struct finding_places *places, uint64_t end_ns, uint64_t settled_ns);
+void finding_fini(struct finding *e);
+
+/* Stamp of the first frame of any part, or 0. */
+uint64_t finding_first_ns(const struct finding *e);
+
+/* Of a whole connection, everything seen so far. */
+void handshake_gather(struct handshake_finding *h, const struct flow *f);
+void close_gather(struct close_finding *c, const struct flow *f, enum tap_leg leg,
+		  unsigned our_side, uint64_t until_ns);
+bool flow_is_anchored(const struct flow *f);
+
+#endif

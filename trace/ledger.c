@@ -1,0 +1,557 @@
+/*
+ * ledger.c -- connections and exchanges as the proxy tells of them.
+ *
+ * Invariant: an exchange stands in the uses of exactly those known connections that its record
+ * names, and uses are sorted by nth.
+ */
+#include "trace/ledger.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKEND_PARTS (1U << TAP_PART_BACKEND_REQUEST | 1U << TAP_PART_BACKEND_RESPONSE)
+
+struct ledger {
+	struct ledger_calls calls;
+	struct map conns;     /* run, number */
+	struct map exchanges; /* run, id */
+	struct map alike;     /* hashes of local and peer: the first of the chain */
+	struct map locals;    /* of client legs, by hash */
+	size_t running;
+	uint64_t state;
+};
+
+/* Any pointer that is not NULL: `locals` is a set. */
+static char present;
+
+static uint64_t addr_hash(const struct addr *a)
+{
+	uint64_t word[3] = {0};
+
+	memcpy(word, a, offsetof(struct addr, zero));
+	return map_mix(map_mix(word[0], word[1]), word[2]);
+}
+
+struct ledger *ledger_new(const struct ledger_calls *calls)
+{
+	struct ledger *l = calloc(1, sizeof(*l));
+
+	if (l != NULL)
+		l->calls = *calls;
+	return l;
+}
+
+static void conn_free(struct conn *c)
+{
+	free(c->uses);
+	free(c->ids);
+	free(c);
+}
+
+void ledger_free(struct ledger *l)
+{
+	size_t at = 0;
+	struct exchange *x;
+	struct conn *c;
+
+	if (l == NULL)
+		return;
+	while ((x = map_next(&l->exchanges, &at)) != NULL)
+		free(x);
+	at = 0;
+	while ((c = map_next(&l->conns, &at)) != NULL)
+		conn_free(c);
+	map_fini(&l->conns);
+	map_fini(&l->exchanges);
+	map_fini(&l->alike);
+	map_fini(&l->locals);
+	free(l);
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+struct conn *ledger_conn(const struct ledger *l, uint32_t run, uint64_t number)
+{
+	return map_get(&l->conns, run, number);
+}
+
+struct conn *ledger_between(const struct ledger *l, const struct addr *local,
+			    const struct addr *peer)
+{
+	struct conn *c = map_get(&l->alike, addr_hash(local), addr_hash(peer));
+
+	if (c != NULL && (!addr_equal(&c->local, local) || !addr_equal(&c->peer, peer)))
+		return NULL;
+	return c;
+}
+
+bool ledger_is_listener(const struct ledger *l, const struct addr *local)
+{
+	return map_get(&l->locals, 0, addr_hash(local)) != NULL;
+}
+
+static bool conn_index(struct ledger *l, struct conn *c)
+{
+	uint64_t local = addr_hash(&c->local);
+	uint64_t peer = addr_hash(&c->peer);
+
+	c->next_alike = map_get(&l->alike, local, peer);
+	if (c->leg == TAP_CLIENT && !map_put(&l->locals, 0, local, &present))
+		return false;
+	if (!map_put(&l->conns, c->run, c->number, c))
+		return false;
+	if (map_put(&l->alike, local, peer, c))
+		return true;
+	map_take(&l->conns, c->run, c->number);
+	return false;
+}
+
+static struct conn *conn_add(struct ledger *l, uint32_t run, enum tap_leg leg, uint64_t number,
+			     const struct addr *local, const struct addr *peer, uint64_t opened_ns)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->run = run;
+	c->leg = leg;
+	c->number = number;
+	c->local = *local;
+	c->peer = *peer;
+	c->opened_ns = opened_ns;
+	if (!conn_index(l, c)) {
+		free(c);
+		return NULL;
+	}
+	l->state++;
+	l->calls.opened(l->calls.arg, c);
+	return c;
+}
+
+void ledger_drop_conn(struct ledger *l, struct conn *c)
+{
+	uint64_t local = addr_hash(&c->local);
+	uint64_t peer = addr_hash(&c->peer);
+	struct conn *first = map_get(&l->alike, local, peer);
+
+	assert(c->use_count == 0);
+	map_take(&l->conns, c->run, c->number);
+	if (first == c && c->next_alike == NULL) {
+		map_take(&l->alike, local, peer);
+	} else if (first == c) {
+		/* The key stands there already: replacing its value needs no memory. */
+		if (!map_put(&l->alike, local, peer, c->next_alike))
+			map_take(&l->alike, local, peer);
+	} else {
+		for (; first != NULL; first = first->next_alike)
+			if (first->next_alike == c)
+				first->next_alike = c->next_alike;
+	}
+	conn_free(c);
+}
+
+/* The connection of a leg; what an earlier record did not say of it is noted. */
+static struct conn *conn_of_leg(struct ledger *l, uint32_t run, enum tap_leg which,
+				const struct leg_record *leg)
+{
+	struct conn *c = map_get(&l->conns, run, leg->conn);
+
+	if (c == NULL)
+		return conn_add(l, run, which, leg->conn, &leg->local, &leg->peer, leg->opened_ns);
+	if (c->opened_ns == 0)
+		c->opened_ns = leg->opened_ns;
+	return c;
+}
+
+/* Room for one more use behind the last. */
+static bool conn_reserve_use(struct conn *c)
+{
+	uint32_t cap = c->use_cap > 0 ? 2 * c->use_cap : 4;
+	struct conn_use *grown;
+
+	if (c->use_head + c->use_count < c->use_cap)
+		return true;
+	if (c->use_head >= c->use_cap / 2 && c->use_head > 0) {
+		memmove(c->uses, c->uses + c->use_head, c->use_count * sizeof(*c->uses));
+		c->use_head = 0;
+		return true;
+	}
+	grown = realloc(c->uses, cap * sizeof(*grown));
+	if (grown == NULL)
+		return false;
+	c->uses = grown;
+	c->use_cap = cap;
+	return true;
+}
+
+static bool conn_add_use(struct conn *c, struct exchange *x, struct leg_record *leg)
+{
+	uint32_t i = c->use_count;
+
+	if (!conn_reserve_use(c))
+		return false;
+	for (; i > 0 && conn_use(c, i - 1)->leg->nth > leg->nth; i--)
+		*conn_use(c, i) = *conn_use(c, i - 1);
+	*conn_use(c, i) = (struct conn_use){.x = x, .leg = leg};
+	c->use_count++;
+	c->last_nth = MAX(c->last_nth, leg->nth);
+	return true;
+}
+
+static void conn_remove_use(struct conn *c, const struct exchange *x)
+{
+	uint32_t i = 0;
+
+	while (i < c->use_count && conn_use(c, i)->x != x)
+		i++;
+	if (i == c->use_count)
+		return;
+	c->use_count--;
+	if (i == 0)
+		c->use_head++;
+	else
+		memmove(conn_use(c, i), conn_use(c, i + 1), (c->use_count - i) * sizeof(*c->uses));
+	if (c->use_count == 0)
+		c->use_head = 0;
+}
+
+/* Memory for the ids is a convenience: without it the list is short. */
+static void conn_note_id(struct conn *c, uint64_t id)
+{
+	if (c->exchanges < CONN_IDS_MAX && c->exchanges == c->id_cap) {
+		uint32_t cap = c->id_cap > 0 ? MIN(4 * c->id_cap, CONN_IDS_MAX) : 4;
+		uint64_t *grown = realloc(c->ids, cap * sizeof(*grown));
+
+		if (grown != NULL) {
+			c->ids = grown;
+			c->id_cap = cap;
+		}
+	}
+	if (c->exchanges < c->id_cap)
+		c->ids[c->exchanges] = id;
+	c->exchanges++;
+}
+
+enum tap_part tap_part_of(enum tap_leg leg, enum part_kind kind)
+{
+	bool request = kind == PART_REQUEST || kind == PART_TUNNEL_UP;
+
+	if (leg == TAP_CLIENT)
+		return request ? TAP_PART_CLIENT_REQUEST : TAP_PART_CLIENT_RESPONSE;
+	return request ? TAP_PART_BACKEND_REQUEST : TAP_PART_BACKEND_RESPONSE;
+}
+
+static bool part_is_open(const struct exchange *x, enum tap_leg leg, bool ours)
+{
+	enum part_kind kind = (leg == TAP_BACKEND) == ours ? PART_REQUEST : PART_RESPONSE;
+
+	return (x->open_parts >> tap_part_of(leg, kind) & 1) != 0;
+}
+
+static uint64_t range_past(const struct byte_range *r)
+{
+	return byte_range_exists(r) ? r->past : 0;
+}
+
+uint64_t conn_told_past(const struct conn *c, bool ours)
+{
+	uint64_t past = c->told_past[ours];
+
+	if (c->closed)
+		return UINT64_MAX;
+	for (uint32_t i = c->use_count; i > 0 && i + 2 > c->use_count; i--) {
+		const struct conn_use *u = conn_use(c, i - 1);
+
+		if (part_is_open(u->x, c->leg, ours))
+			return UINT64_MAX;
+		for (unsigned kind = 0; kind < PART_KINDS; kind++)
+			if (part_is_ours(c->leg, kind) == ours)
+				past = MAX(past, range_past(leg_range(u->leg, kind)));
+	}
+	return past;
+}
+
+/* ---- exchanges ------------------------------------------------------------------------------- */
+
+static struct exchange *exchange_add(struct ledger *l, uint32_t run, uint64_t id)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+	const struct leg_record none = {.request = byte_range_none(),
+					.interim = byte_range_none(),
+					.response = byte_range_none(),
+					.tunnel_up = byte_range_none(),
+					.tunnel_down = byte_range_none()};
+
+	if (x == NULL)
+		return NULL;
+	if (!map_put(&l->exchanges, run, id, x)) {
+		free(x);
+		return NULL;
+	}
+	x->x.id = id;
+	x->x.run = run;
+	x->x.client = x->x.backend = none;
+	for (unsigned i = 0; i < MOMENT_COUNT; i++)
+		x->x.at_us[i] = MOMENT_NEVER;
+	l->running++;
+	return x;
+}
+
+static void unlink_leg(struct ledger *l, const struct exchange *x, const struct leg_record *leg,
+		       bool given_out)
+{
+	struct conn *c = leg->conn != 0 ? map_get(&l->conns, x->x.run, leg->conn) : NULL;
+
+	if (c == NULL)
+		return;
+	conn_remove_use(c, x);
+	if (given_out)
+		conn_note_id(c, x->x.id);
+}
+
+static void unlink_legs(struct ledger *l, const struct exchange *x, bool given_out)
+{
+	unlink_leg(l, x, &x->x.client, given_out);
+	for (unsigned i = 0; i < x->x.tries_count; i++)
+		unlink_leg(l, x, &x->x.tries[i].leg, given_out);
+	unlink_leg(l, x, &x->x.backend, given_out);
+}
+
+static bool link_leg(struct ledger *l, struct exchange *x, enum tap_leg which,
+		     struct leg_record *leg)
+{
+	struct conn *c;
+
+	if (leg->conn == 0)
+		return true;
+	c = conn_of_leg(l, x->x.run, which, leg);
+	if (c == NULL || !conn_add_use(c, x, leg))
+		return false;
+	for (unsigned kind = 0; kind < PART_KINDS && x->ended; kind++) {
+		bool ours = part_is_ours(which, kind);
+
+		c->told_past[ours] = MAX(c->told_past[ours], range_past(leg_range(leg, kind)));
+	}
+	return true;
+}
+
+static bool link_legs(struct ledger *l, struct exchange *x)
+{
+	bool done = link_leg(l, x, TAP_CLIENT, &x->x.client);
+
+	for (unsigned i = 0; i < x->x.tries_count; i++)
+		done = link_leg(l, x, TAP_BACKEND, &x->x.tries[i].leg) && done;
+	return link_leg(l, x, TAP_BACKEND, &x->x.backend) && done;
+}
+
+static void exchange_forget(struct ledger *l, struct exchange *x, bool given_out)
+{
+	unlink_legs(l, x, given_out);
+	map_take(&l->exchanges, x->x.run, x->x.id);
+	if (!x->ended)
+		l->running--;
+	free(x);
+}
+
+void ledger_give_out(struct ledger *l, struct exchange *x)
+{
+	exchange_forget(l, x, true);
+}
+
+static uint64_t end_of(const struct exchange_record *x)
+{
+	int64_t last_us = 0;
+
+	for (unsigned i = 0; i < MOMENT_COUNT; i++)
+		last_us = MAX(last_us, x->at_us[i]);
+	return x->start_ns + (uint64_t)last_us * NS_PER_US;
+}
+
+struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record)
+{
+	struct exchange *x = map_get(&l->exchanges, record->run, record->id);
+
+	if (x == NULL)
+		x = exchange_add(l, record->run, record->id);
+	if (x == NULL || x->ended)
+		return NULL;
+	unlink_legs(l, x, false);
+	x->x = *record;
+	x->ended = true;
+	x->open_parts = 0;
+	x->end_ns = end_of(record);
+	l->running--;
+	if (link_legs(l, x))
+		return x;
+	exchange_forget(l, x, false);
+	return NULL;
+}
+
+/* ---- the tap's records ----------------------------------------------------------------------- */
+
+bool ledger_open(struct ledger *l, uint32_t run, const struct tap_open *open)
+{
+	struct conn *c = map_get(&l->conns, run, open->conn);
+
+	if (c == NULL)
+		c = conn_add(l, run, open->leg == TAP_CLIENT ? TAP_CLIENT : TAP_BACKEND, open->conn,
+			     &open->local, &open->peer, open->opened_ns);
+	if (c == NULL)
+		return false;
+	c->told_past[true] = MAX(c->told_past[true], open->sent_off);
+	c->told_past[false] = MAX(c->told_past[false], open->read_off);
+	return true;
+}
+
+struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close *close)
+{
+	struct conn *c = map_get(&l->conns, run, close->conn);
+
+	if (c == NULL)
+		return NULL;
+	c->told_past[true] = MAX(c->told_past[true], close->sent_off);
+	c->told_past[false] = MAX(c->told_past[false], close->read_off);
+	c->closed = true;
+	return c;
+}
+
+static void leg_begin(struct leg_record *leg, const struct conn *c, uint32_t nth)
+{
+	*leg = (struct leg_record){.conn = c->number,
+				   .nth = nth,
+				   .reused = nth > 1,
+				   .opened_ns = c->opened_ns,
+				   .local = c->local,
+				   .peer = c->peer,
+				   .request = byte_range_none(),
+				   .interim = byte_range_none(),
+				   .response = byte_range_none(),
+				   .tunnel_up = byte_range_none(),
+				   .tunnel_down = byte_range_none()};
+}
+
+/* Another attempt began: the one before it becomes a try. */
+static void backend_becomes_try(struct exchange *x)
+{
+	struct try_record *t;
+
+	if (x->x.tries_count == ARRAY_LEN(x->x.tries))
+		return;
+	t = &x->x.tries[x->x.tries_count++];
+	*t = (struct try_record){.leg = x->x.backend};
+	x->x.backend.conn = 0;
+	x->open_parts &= (uint8_t)~BACKEND_PARTS;
+	x->known_parts &= (uint8_t)~BACKEND_PARTS;
+}
+
+/* The leg of a running exchange that a begin speaks of, linked to its connection. */
+static struct leg_record *leg_of_begin(struct ledger *l, struct exchange *x, struct conn *c,
+				       const struct tap_begin *b)
+{
+	struct leg_record *leg = c->leg == TAP_CLIENT ? &x->x.client : &x->x.backend;
+
+	if (leg->conn == c->number)
+		return leg;
+	unlink_legs(l, x, false);
+	if (leg == &x->x.backend && leg->conn != 0)
+		backend_becomes_try(x);
+	leg_begin(leg, c, b->nth);
+	if (c->leg == TAP_BACKEND)
+		x->x.attempts = b->attempt;
+	return link_legs(l, x) ? leg : NULL;
+}
+
+static bool part_is_response(enum tap_part part)
+{
+	return part == TAP_PART_BACKEND_RESPONSE || part == TAP_PART_CLIENT_RESPONSE;
+}
+
+/* A second begin of a response: what came before it was interim. */
+static void range_begin(struct leg_record *leg, enum tap_part part, uint64_t first)
+{
+	struct byte_range *r = part_is_response(part) ? &leg->response : &leg->request;
+
+	if (part_is_response(part) && byte_range_exists(r) && r->first < first) {
+		if (!byte_range_exists(&leg->interim))
+			leg->interim.first = r->first;
+		leg->interim.past = first;
+	}
+	*r = (struct byte_range){first, first};
+}
+
+bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uint64_t real_ns)
+{
+	struct conn *c = map_get(&l->conns, run, b->conn);
+	struct exchange *x = map_get(&l->exchanges, run, b->id);
+	struct leg_record *leg;
+
+	if (c == NULL || (x != NULL && x->ended))
+		return true;
+	if (x == NULL)
+		x = exchange_add(l, run, b->id);
+	if (x == NULL)
+		return false;
+	leg = leg_of_begin(l, x, c, b);
+	if (leg == NULL)
+		return false;
+	if (x->x.start_ns == 0)
+		x->x.start_ns = real_ns;
+	range_begin(leg, b->part, b->first);
+	x->open_parts |= (uint8_t)(1U << b->part);
+	return true;
+}
+
+/* The running exchange's leg and range that a record speaks of, or NULL. */
+static struct byte_range *range_of(struct exchange *x, uint64_t conn, enum tap_part part)
+{
+	bool is_client = part == TAP_PART_CLIENT_REQUEST || part == TAP_PART_CLIENT_RESPONSE;
+	struct leg_record *leg = is_client ? &x->x.client : &x->x.backend;
+
+	if (x->ended || leg->conn != conn)
+		return NULL;
+	return part_is_response(part) ? &leg->response : &leg->request;
+}
+
+void ledger_progress(struct ledger *l, uint32_t run, const struct tap_progress *p)
+{
+	struct exchange *x = map_get(&l->exchanges, run, p->id);
+	struct byte_range *r = x != NULL ? range_of(x, p->conn, p->part) : NULL;
+
+	if (r != NULL)
+		*r = (struct byte_range){p->first, MAX(range_past(r), p->past)};
+}
+
+void ledger_part(struct ledger *l, uint32_t run, const struct tap_part_known *p)
+{
+	struct exchange *x = map_get(&l->exchanges, run, p->id);
+	struct byte_range *r = x != NULL ? range_of(x, p->conn, p->part) : NULL;
+
+	if (r == NULL)
+		return;
+	*r = (struct byte_range){p->first, p->past};
+	x->open_parts &= (uint8_t) ~(1U << p->part);
+	x->known_parts |= (uint8_t)(1U << p->part);
+}
+
+/* ---- everything ------------------------------------------------------------------------------ */
+
+struct conn *ledger_next_conn(const struct ledger *l, size_t *at)
+{
+	return map_next(&l->conns, at);
+}
+
+struct exchange *ledger_next_exchange(const struct ledger *l, size_t *at)
+{
+	return map_next(&l->exchanges, at);
+}
+
+size_t ledger_running(const struct ledger *l)
+{
+	return l->running;
+}
+
+uint64_t ledger_state(const struct ledger *l)
+{
+	return l->state + 1; /* 0 is nobody's */
+}

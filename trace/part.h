@@ -1,0 +1,54 @@
+/*
+ * part.h -- the parts of one leg of an exchange, and which way their bytes go.
+ */
+#ifndef TRACE_PART_H
+#define TRACE_PART_H
+
+#include <stdbool.h>
+
+#include "common/exchange_record.h"
+
+enum part_kind {
+	PART_REQUEST,
+	PART_INTERIM,
+	PART_RESPONSE,
+	PART_TUNNEL_UP,
+	PART_TUNNEL_DOWN,
+	PART_KINDS,
+};
+
+static inline const struct byte_range *leg_range(const struct leg_record *l, enum part_kind kind)
+{
+	switch (kind) {
+	case PART_REQUEST:
+		return &l->request;
+	case PART_INTERIM:
+		return &l->interim;
+	case PART_RESPONSE:
+		return &l->response;
+	case PART_TUNNEL_UP:
+		return &l->tunnel_up;
+	case PART_TUNNEL_DOWN:
+	default:
+		return &l->tunnel_down;
+	}
+}
+
+/* Did the proxy send these bytes on that leg? If not, its peer did. */
+static inline bool part_is_ours(enum tap_leg leg, enum part_kind kind)
+{
+	bool goes_up = kind == PART_REQUEST || kind == PART_TUNNEL_UP;
+
+	return goes_up == (leg == TAP_BACKEND);
+}
+
+/* As the dump's comments say it. */
+static inline const char *part_word(enum part_kind kind)
+{
+	static const char *const words[PART_KINDS] = {"request", "interim", "response", "tunnel-up",
+						      "tunnel-down"};
+
+	return words[kind];
+}
+
+#endif
