@@ -315,8 +315,8 @@ static void timer_due(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	/*
-	 * Calls lookup_done(), with success when one family had been answered already. Or c-ares
-	 * takes it for a reason to try the next search domain: time is up for that as well.
+	 * Calls lookup_done(), with success when one family had been answered already. Should c-ares
+	 * go on instead, with the next search domain, time is up all the same.
 	 */
 	ares_cancel(r->channel);
 	if (r->state == LOOKUP_RUNNING) {

@@ -369,6 +369,24 @@ Test(resolver, half_a_no_is_a_failure_when_the_time_is_over)
 	rig_end(&rig);
 }
 
+/* Whether or not c-ares would try them all, one after the other. */
+Test(resolver, the_time_limit_holds_for_the_search_domains_too)
+{
+	const struct dns_script script = {.a = DNS_EMPTY, .aaaa = DNS_SILENT};
+	struct rig rig;
+
+	cr_assert(setenv("LOCALDOMAIN", "one.test two.test three.test", 1) == 0);
+	rig_start(&rig, "backend.flowproxy.test", &script, 500, false);
+	cr_assert(run_until_changes(&rig, 1));
+	cr_expect_lt(rig_ms(&rig), 1000);
+	cr_expect_eq(state_of(&rig), RESOLVED_FAILED);
+	dns_server_tell(rig.server, &one_address);
+	cr_assert(run_until_changes(&rig, 2));
+	cr_expect_lt(rig_ms(&rig), 2500);
+	expect_only(&rig, "192.0.2.1:8080");
+	rig_end(&rig);
+}
+
 Test(resolver, a_truncated_answer_is_read_by_tcp)
 {
 	const struct dns_script script = {
