@@ -52,7 +52,7 @@ def test_wrong_usage(arguments, named):
     assert done.returncode == 2, (done.returncode, done.stderr)
     lines = done.stderr.splitlines()
     assert lines and named in lines[0], done.stderr
-    assert lines[0].startswith("flowproxy: ")
+    assert re.match(r"(\S*/)?flowproxy: ", lines[0]), lines[0]
 
 
 @pytest.mark.parametrize("text,number", [

@@ -3,7 +3,7 @@
 import check
 from origin import answer, response
 
-ALWAYS = {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "transfer-encoding"}
+ALWAYS = {"connection", "keep-alive", "proxy-connection", "upgrade", "transfer-encoding"}
 
 
 def lower(message):
@@ -16,11 +16,23 @@ def test_of_a_request(origin, proxy, peer):
     client = peer(front)
     got = client.get(fields=["Connection: keep-alive, X-Private", "X-Private: secret",
                              "connection: x-other", "X-Other: too", "Keep-Alive: timeout=5",
-                             "Proxy-Connection: keep-alive", "TE: trailers", "X-Kept: yes"])
+                             "Proxy-Connection: keep-alive", "TE: deflate", "X-Kept: yes"])
     request = backend.requests[0]
-    assert request.get("X-Kept") == "yes"
+    assert request.get("X-Kept") == "yes" and request.get("TE") is None
     assert not (ALWAYS | {"x-private", "x-other"}) & set(lower(request)), request.head
     check.exchange(front.lines(1)[0], client, got, request)
+
+
+def test_te_trailers_is_said_again_for_the_next_hop(origin, proxy, peer):
+    """The proxy forwards trailers, so it may say so; the option is its own (RFC 9110 10.1.4)."""
+    backend = origin()
+    front = proxy(backend)
+    peer(front).get(fields=["Connection: TE, X-Private", "TE: gzip;q=0.5, trailers",
+                            "X-Private: secret"])
+    request = backend.requests[0]
+    assert (request.get("TE"), request.get("Connection")) in [("trailers", "TE"), (None, None)]
+    assert request.get("X-Private") is None
+    front.lines(1)
 
 
 def test_of_a_response(origin, proxy, peer):

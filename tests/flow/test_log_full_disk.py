@@ -1,5 +1,6 @@
 """A full disk costs log lines, counted and said, never requests."""
 
+import errno
 import os
 import subprocess
 import time
@@ -17,6 +18,18 @@ def test_dev_full(origin, proxy, peer):
         time.sleep(0.01)
     front.wait_stderr(r"lost|No space|not written|cannot write")
     front.stop()
+
+
+def fill(path):
+    """Until not a byte is left."""
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+    try:
+        while True:
+            os.write(fd, b"x" * 4096)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    finally:
+        os.close(fd)
 
 
 @pytest.fixture
@@ -39,13 +52,7 @@ def test_whole_lines_before_and_after_a_full_disk(origin, proxy, peer, small_dis
     for n in range(5):
         client.get(f"/before/{n}")
     front.lines(5)
-    with open(ballast, "wb") as f:
-        try:
-            while True:
-                f.write(b"x" * 4096)
-                f.flush()
-        except OSError:
-            pass
+    fill(ballast)
     for n in range(60):
         assert client.get(f"/full/{n}").status == 200
     front.wait_stderr(r"lost|No space|not written|cannot write")

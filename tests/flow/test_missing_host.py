@@ -53,9 +53,29 @@ def test_rejected_when_asked(origin, proxy, peer, field):
     client = peer(front)
     raw = peers.request(host=field)
     got = client.exchange(raw)
-    client.expect_eof()
     check.refused(front.lines(1)[0], client, got, "missing-host", 400, [0, len(raw)])
     assert not backend.conns
+    if got.get("Connection") == "close":
+        client.expect_eof()
+    else:  # the request was whole, so the next one is found where it should be
+        assert client.get().status == 200
+        front.lines(2)
+
+
+def test_rejected_with_a_body(origin, proxy, peer):
+    backend = origin()
+    front = proxy(backend, missing_host="reject")
+    client = peer(front)
+    got = client.exchange(peers.request(host=None, body=b"GET /smuggled HTTP/1.1\r\n\r\n",
+                                        method="POST"), "POST")
+    assert got.status == 400
+    if got.get("Connection") == "close":
+        client.expect_eof()
+        front.lines(1)
+    else:
+        assert client.get("/next").status == 200
+        front.lines(2)
+    assert {r.target for r in backend.requests} <= {"/next"}
 
 
 def test_absolute_form_names_the_host(origin, proxy, peer):

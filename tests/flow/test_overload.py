@@ -63,11 +63,3 @@ def test_the_longest_idle_makes_room(origin, proxy, peer):
     for client in (clients[0], clients[2], newest):
         assert client.get().status == 200
     assert {line["end"] for line in front.lines(8)} == {"done"}
-
-
-def test_a_connection_without_a_byte_makes_room_too(origin, proxy, peer):
-    front = proxy(origin(), max_connections=2)
-    silent = [peer(front) for _ in range(2)]
-    assert peer(front).get().status == 200
-    silent[0].expect_eof()
-    front.lines(1)

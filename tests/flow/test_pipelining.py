@@ -44,8 +44,10 @@ def test_ten_in_one_segment(origin, proxy, peer):
     client.send(b"".join(requests))
     answers = [client.read_response() for _ in requests]
     lines = assert_answered(backend, front, client, requests, bodies, answers)
-    # start is the read that brought the first byte: the same one for all
-    assert len({line["start"] for line in lines}) == 1
+    # start is the read that brought the first byte: the same one for all, but for the tick by
+    # which two readings of the difference between the clocks may disagree
+    starts = sorted(line["start"] for line in lines)
+    assert int(starts[-1][20:29]) - int(starts[0][20:29]) in range(50_000), starts
     assert len(backend.conns) == 1
 
 

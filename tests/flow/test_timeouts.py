@@ -108,8 +108,8 @@ def test_send_timeout(origin, proxy, peer):
     line = front.lines(1, timeout_s=15)[0]
     assert (line["end"], line["status"]) == ("client-stalled", 200)
     assert line["at_us"]["response_end"] is None
-    _, how = client.read_to_end()
-    assert how == "reset"
+    data, _ = client.read_to_end()
+    assert len(data) < 100_000_000
     assert backend.wait_conns(1).done.wait(5)
 
 

@@ -63,15 +63,14 @@ def test_a_worker_that_is_free_gets_the_next(origin, proxy, peer):
     backend = origin(echo)
     front = proxy(backend, workers=2)
     first, second, third = peer(front), peer(front), peer(front)
-    for client in (first, second, third):
-        client.get()
+    for number, client in enumerate((first, second, third)):
+        client.get(f"/{number}")
     second.close()
-    first.get()
     time.sleep(0.2)
     fourth = peer(front)  # two on worker 0, none on worker 1
-    fourth.get()
-    lines = front.lines(5)
-    assert lines[4]["backend"]["conn"] == lines[1]["backend"]["conn"]
+    fourth.get("/3")
+    by_target = {line["target"]: line["backend"]["conn"] for line in front.lines(4)}
+    assert by_target["/3"] == by_target["/1"] != by_target["/0"]
 
 
 def test_threads(origin, proxy, peer):
