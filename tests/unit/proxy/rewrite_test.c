@@ -1,0 +1,531 @@
+/*
+ * rewrite_test.c -- the heads that leave the proxy, byte for byte, and read again by the codec.
+ */
+#include "proxy/rewrite.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/guarded.h"
+
+#define NOW_S 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT */
+#define DATE  "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+
+static struct http_head head, again;
+static const struct http_limits limits = {65536, 256};
+static char *out; /* exactly as long as rewrite_*_max() tells */
+static size_t out_len;
+
+static void fini(void)
+{
+	http_head_fini(&head);
+	http_head_fini(&again);
+	free(out);
+	out = NULL;
+}
+
+TestSuite(rewrite, .fini = fini);
+
+static const struct rewrite_request plain = {
+	.client_ip = "192.0.2.7",
+	.client_ip_len = 9,
+	.proto = "http",
+	.backend_authority = "backend:8080",
+	.backend_authority_len = 12,
+};
+
+static void request_with(const char *text, const struct rewrite_request *ctx)
+{
+	size_t max;
+
+	cr_assert(http_head_init(&head, HTTP_REQUEST, &limits, HTTP_METHOD_OTHER, false));
+	cr_assert_eq(http_head_read(&head, text, strlen(text)), HTTP_DONE, "%s", text);
+	max = rewrite_request_max(&head, ctx);
+	free(out);
+	out = malloc(max);
+	out_len = rewrite_request(&head, text, ctx, out);
+	cr_assert_leq(out_len, max);
+	cr_assert(http_head_init(&again, HTTP_REQUEST, &limits, HTTP_METHOD_OTHER, false));
+	cr_assert_eq(http_head_read(&again, out, out_len), HTTP_DONE, "%.*s", (int)out_len, out);
+	cr_assert_eq(again.len, out_len);
+	cr_assert_eq(again.framing, head.framing);
+	cr_assert_eq(again.content_length, head.content_length);
+	cr_assert_eq(again.upgrade_websocket, head.upgrade_websocket);
+}
+
+static void response_for(const char *text, const struct rewrite_response *ctx,
+			 enum http_method method, bool upgrade)
+{
+	size_t max;
+
+	cr_assert(http_head_init(&head, HTTP_RESPONSE, &limits, method, upgrade));
+	cr_assert_eq(http_head_read(&head, text, strlen(text)), HTTP_DONE, "%s", text);
+	max = rewrite_response_max(&head);
+	free(out);
+	out = malloc(max);
+	out_len = rewrite_response(&head, text, ctx, out);
+	cr_assert_leq(out_len, max);
+	cr_assert(http_head_init(&again, HTTP_RESPONSE, &limits, method, upgrade));
+	cr_assert_eq(http_head_read(&again, out, out_len), HTTP_DONE, "%.*s", (int)out_len, out);
+}
+
+static void expect(const char *text)
+{
+	cr_assert_eq(out_len, strlen(text), "wrote:\n%.*s", (int)out_len, out);
+	cr_assert_arr_eq(out, text, out_len, "wrote:\n%.*s", (int)out_len, out);
+}
+
+#define ADDED(host)                                                                       \
+	"Via: 1.1 flowproxy\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n" \
+	"X-Forwarded-Host: " host "\r\n\r\n"
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+Test(rewrite, order_case_and_values_are_kept)
+{
+	request_with("POST /a%2fb?q=%C3%A9 HTTP/1.1\r\n"
+		     "host: localhost:8585\r\n"
+		     "X-b:two\r\n"
+		     "X-a:   one\t\r\n"
+		     "X-B: three\r\n"
+		     "SOAPAction: \"urn:x\"\r\n"
+		     "X-Empty:\r\n"
+		     "X-Obs: caf\xe9\r\n"
+		     "Content-Length: 3\r\n"
+		     "\r\n",
+		     &plain);
+	expect("POST /a%2fb?q=%C3%A9 HTTP/1.1\r\n"
+	       "host: localhost:8585\r\n"
+	       "X-b: two\r\n"
+	       "X-a: one\r\n"
+	       "X-B: three\r\n"
+	       "SOAPAction: \"urn:x\"\r\n"
+	       "X-Empty: \r\n"
+	       "X-Obs: caf\xe9\r\n"
+	       "Content-Length: 3\r\n" ADDED("localhost:8585"));
+}
+
+Test(rewrite, hop_by_hop_fields_are_left_out)
+{
+	request_with("GET / HTTP/1.1\r\n"
+		     "Connection: X-Mine, keep-alive\r\n"
+		     "Host: a\r\n"
+		     "Keep-Alive: timeout=5\r\n"
+		     "X-Mine: 1\r\n"
+		     "Proxy-Connection: keep-alive\r\n"
+		     "X-Kept: 2\r\n"
+		     "TE: gzip\r\n"
+		     "Upgrade: h2c\r\n"
+		     "HTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+		     "x-mine: 3\r\n"
+		     "Trailer: X-Sum\r\n"
+		     "Proxy-Authorization: Basic eDp5\r\n"
+		     "\r\n",
+		     &plain);
+	expect("GET / HTTP/1.1\r\n"
+	       "Host: a\r\n"
+	       "X-Kept: 2\r\n"
+	       "Trailer: X-Sum\r\n"
+	       "Proxy-Authorization: Basic eDp5\r\n" ADDED("a"));
+}
+
+Test(rewrite, connection_cannot_take_framing_routing_or_forwarding_fields)
+{
+	request_with("POST / HTTP/1.1\r\n"
+		     "Connection: Host, Content-Length, Via, X-Forwarded-For, X-Forwarded-Proto, "
+		     "X-Forwarded-Host, Transfer-Encoding\r\n"
+		     "Host: a\r\n"
+		     "Content-Length: 3\r\n"
+		     "Via: 1.0 first\r\n"
+		     "X-Forwarded-For: 198.51.100.1\r\n"
+		     "\r\n",
+		     &plain);
+	expect("POST / HTTP/1.1\r\n"
+	       "Host: a\r\n"
+	       "Content-Length: 3\r\n"
+	       "Via: 1.0 first\r\n"
+	       "Via: 1.1 flowproxy\r\n"
+	       "X-Forwarded-For: 198.51.100.1, 192.0.2.7\r\n"
+	       "X-Forwarded-Proto: http\r\n"
+	       "X-Forwarded-Host: a\r\n"
+	       "\r\n");
+}
+
+Test(rewrite, forwarding_fields_are_joined_or_replaced)
+{
+	struct rewrite_request ctx = plain;
+
+	ctx.client_ip = "2001:db8::7";
+	ctx.client_ip_len = 11;
+	ctx.proto = "https";
+	request_with("GET / HTTP/1.1\r\n"
+		     "X-Forwarded-For: 198.51.100.1,198.51.100.2\r\n"
+		     "X-Forwarded-Host: forged\r\n"
+		     "Host: a\r\n"
+		     "X-Forwarded-Proto: ftp\r\n"
+		     "x-forwarded-for:\r\n"
+		     "X-FORWARDED-FOR: unknown\r\n"
+		     "\r\n",
+		     &ctx);
+	expect("GET / HTTP/1.1\r\n"
+	       "Host: a\r\n"
+	       "Via: 1.1 flowproxy\r\n"
+	       "X-Forwarded-For: 198.51.100.1,198.51.100.2, unknown, 2001:db8::7\r\n"
+	       "X-Forwarded-Proto: https\r\n"
+	       "X-Forwarded-Host: a\r\n"
+	       "\r\n");
+}
+
+Test(rewrite, host_from_the_backend)
+{
+	struct rewrite_request ctx = plain;
+
+	ctx.host_from_backend = true;
+	request_with("GET / HTTP/1.1\r\nX: y\r\nHost: a\r\n\r\n", &ctx);
+	expect("GET / HTTP/1.1\r\nX: y\r\nHost: backend:8080\r\n" ADDED("a"));
+}
+
+Test(rewrite, no_host_gets_the_backends_first_of_all)
+{
+	request_with("GET / HTTP/1.1\r\nX: y\r\n\r\n", &plain);
+	expect("GET / HTTP/1.1\r\nHost: backend:8080\r\nX: y\r\nVia: 1.1 flowproxy\r\n"
+	       "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n\r\n");
+	request_with("GET / HTTP/1.1\r\nX: y\r\nHost:\r\n\r\n", &plain);
+	expect("GET / HTTP/1.1\r\nX: y\r\nHost: backend:8080\r\nVia: 1.1 flowproxy\r\n"
+	       "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n\r\n");
+}
+
+Test(rewrite, http10_is_forwarded_as_http11)
+{
+	request_with("POST / HTTP/1.0\r\nExpect: 100-continue\r\nConnection: keep-alive\r\n"
+		     "TE: trailers\r\nContent-Length: 1\r\n\r\n",
+		     &plain);
+	expect("POST / HTTP/1.1\r\nHost: backend:8080\r\nContent-Length: 1\r\n"
+	       "Via: 1.0 flowproxy\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"
+	       "\r\n");
+}
+
+Test(rewrite, expect_is_passed_on)
+{
+	request_with(
+		"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+		&plain);
+	expect("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n" ADDED(
+		"a"));
+}
+
+Test(rewrite, absolute_target_becomes_origin_and_host)
+{
+	static const struct {
+		const char *line;
+		const char *forwarded;
+	} known[] = {
+		{"GET http://b.example:81/x?y HTTP/1.1", "GET /x?y HTTP/1.1"},
+		{"GET http://b.example:81 HTTP/1.1", "GET / HTTP/1.1"},
+		{"GET http://b.example:81?q HTTP/1.1", "GET /?q HTTP/1.1"},
+		{"OPTIONS http://b.example:81 HTTP/1.1", "OPTIONS * HTTP/1.1"},
+		{"OPTIONS http://b.example:81/ HTTP/1.1", "OPTIONS / HTTP/1.1"},
+		{"OPTIONS http://b.example:81?q HTTP/1.1", "OPTIONS /?q HTTP/1.1"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		char in[256], want[512];
+
+		snprintf(in, sizeof(in), "%s\r\nHost: other\r\n\r\n", known[i].line);
+		snprintf(want, sizeof(want), "%s\r\nHost: b.example:81\r\n%s", known[i].forwarded,
+			 ADDED("b.example:81"));
+		request_with(in, &plain);
+		expect(want);
+		snprintf(in, sizeof(in), "%s\r\n\r\n", known[i].line);
+		request_with(in, &plain);
+		expect(want);
+	}
+}
+
+Test(rewrite, max_forwards_counts_down)
+{
+	request_with("OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 010\r\n\r\n", &plain);
+	expect("OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9\r\n" ADDED("a"));
+	request_with("GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 10\r\n\r\n", &plain);
+	expect("GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 10\r\n" ADDED("a"));
+	request_with("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: ten\r\n\r\n", &plain);
+	expect("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: ten\r\n" ADDED("a"));
+}
+
+Test(rewrite, websocket_upgrade_is_made_anew)
+{
+	request_with("GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket, h2c\r\n"
+		     "Connection: keep-alive, Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\n"
+		     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nTE: trailers\r\n\r\n",
+		     &plain);
+	expect("GET /chat HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	       "Via: 1.1 flowproxy\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"
+	       "X-Forwarded-Host: a\r\nConnection: Upgrade, TE\r\nUpgrade: websocket\r\n"
+	       "TE: trailers\r\n\r\n");
+}
+
+Test(rewrite, te_trailers_is_made_anew)
+{
+	request_with(
+		"GET / HTTP/1.1\r\nHost: a\r\nTE: gzip;q=0.5, Trailers\r\nConnection: TE\r\n\r\n",
+		&plain);
+	expect("GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 flowproxy\r\nX-Forwarded-For: 192.0.2.7\r\n"
+	       "X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nConnection: TE\r\n"
+	       "TE: trailers\r\n\r\n");
+}
+
+Test(rewrite, framing_of_requests)
+{
+	request_with("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:chunked\r\n\r\n", &plain);
+	expect("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" ADDED("a"));
+	cr_assert_eq(again.framing, HTTP_BODY_CHUNKED);
+	request_with("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0010\r\n\r\n", &plain);
+	expect("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n" ADDED("a"));
+	request_with("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n", &plain);
+	expect("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" ADDED("a"));
+}
+
+Test(rewrite, empty_lines_are_not_forwarded)
+{
+	request_with("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &plain);
+	expect("GET / HTTP/1.1\r\nHost: a\r\n" ADDED("a"));
+}
+
+/* A line that is copied whole must be one that reads `Name: value`: a tab is no space. */
+Test(rewrite, white_space_becomes_one_space)
+{
+	request_with("GET / HTTP/1.1\r\nHost:\ta\r\nX:\ty\r\nY: z \r\nZ:  a b\tc\r\nW: v\r\n\r\n",
+		     &plain);
+	expect("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nY: z\r\nZ: a b\tc\r\nW: v\r\n" ADDED("a"));
+}
+
+/* The most that can be added, to the least that can be told. */
+Test(rewrite, room_is_enough_for_the_worst_request)
+{
+	struct rewrite_request ctx = plain;
+	char text[8192] = "GET http://";
+	size_t at;
+
+	ctx.client_ip = "1111:2222:3333:4444:5555:6666:7777:8888%4294967295";
+	ctx.client_ip_len = strlen(ctx.client_ip);
+	ctx.proto = "https";
+	memset(text + 11, 'h', 2000);
+	strcat(text, " HTTP/1.0\r\nX-Forwarded-For:a\r\nConnection:upgrade\r\n");
+	at = strlen(text);
+	for (int i = 0; i < 200; i++)
+		at += (size_t)sprintf(text + at, "X:\r\n");
+	strcat(text, "\r\n");
+	request_with(text, &ctx);
+	text[2011 + 8] = '1';
+	strcpy(text + at, "TE:trailers\r\nMax-Forwards:4294967294\r\n\r\n");
+	request_with(text, &ctx);
+}
+
+/* ---- responses ----------------------------------------------------------------------------- */
+
+static const struct rewrite_response goes_on = {REWRITE_CONNECTION_NONE, false, NOW_S};
+static const struct rewrite_response closes = {REWRITE_CONNECTION_CLOSE, false, NOW_S};
+
+Test(rewrite, response_is_kept_but_for_its_hop)
+{
+	response_for("HTTP/1.0 200 Fine, \xe9\r\n"
+		     "Server:x\r\n"
+		     "Connection: keep-alive, X-Hop\r\n"
+		     "Keep-Alive: timeout=5\r\n"
+		     "X-Hop: 1\r\n"
+		     "Set-Cookie: a=1\r\n"
+		     "set-cookie: b=2\r\n"
+		     "Date: Mon, 07 Nov 1994 08:49:37 GMT\r\n"
+		     "Upgrade: h2c\r\n"
+		     "Proxy-Connection: close\r\n"
+		     "Proxy-Authenticate: Basic\r\n"
+		     "Trailer: X\r\n"
+		     "Content-Length: 0\r\n"
+		     "\r\n",
+		     &goes_on, HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 200 Fine, \xe9\r\n"
+	       "Server: x\r\n"
+	       "Set-Cookie: a=1\r\n"
+	       "set-cookie: b=2\r\n"
+	       "Date: Mon, 07 Nov 1994 08:49:37 GMT\r\n"
+	       "Proxy-Authenticate: Basic\r\n"
+	       "Trailer: X\r\n"
+	       "Content-Length: 0\r\n"
+	       "\r\n");
+}
+
+Test(rewrite, date_where_the_backend_sent_none)
+{
+	response_for("HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n", &closes, HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 404 \r\nContent-Length: 0\r\n" DATE "Connection: close\r\n\r\n");
+	response_for("HTTP/1.1 200\r\nDate:x\r\nConnection: date\r\nContent-Length: 0\r\n\r\n",
+		     &goes_on, HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 200 \r\nContent-Length: 0\r\n" DATE "\r\n");
+	response_for("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", &goes_on, HTTP_METHOD_GET,
+		     false);
+	expect("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+}
+
+Test(rewrite, date_follows_the_second)
+{
+	static const struct {
+		uint64_t now_s;
+		const char *date;
+	} known[] = {
+		{0, "Thu, 01 Jan 1970 00:00:00 GMT"},
+		{NOW_S, "Sun, 06 Nov 1994 08:49:37 GMT"},
+		{NOW_S + 1, "Sun, 06 Nov 1994 08:49:38 GMT"},
+		{951825599, "Tue, 29 Feb 2000 11:59:59 GMT"},
+		{1798761599, "Thu, 31 Dec 2026 23:59:59 GMT"},
+		{NOW_S, "Sun, 06 Nov 1994 08:49:37 GMT"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		struct rewrite_response ctx = {REWRITE_CONNECTION_NONE, false, known[i].now_s};
+		char want[128];
+
+		snprintf(want, sizeof(want),
+			 "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nDate: %s\r\n\r\n", known[i].date);
+		response_for("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", &ctx, HTTP_METHOD_GET,
+			     false);
+		expect(want);
+	}
+}
+
+Test(rewrite, no_length_on_1xx_and_204)
+{
+	response_for("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\nDate: x\r\n\r\n", &goes_on,
+		     HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 204 No Content\r\nDate: x\r\n\r\n");
+	response_for("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\nDate: x\r\n\r\n",
+		     &goes_on, HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 204 No Content\r\nDate: x\r\n\r\n");
+	response_for("HTTP/1.1 100 Continue\r\nContent-Length: 3\r\n\r\n", &goes_on,
+		     HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+Test(rewrite, head_and_304_keep_what_a_body_would_have_had)
+{
+	response_for("HTTP/1.1 200 OK\r\nContent-Length: 300\r\nDate: x\r\n\r\n", &goes_on,
+		     HTTP_METHOD_HEAD, false);
+	expect("HTTP/1.1 200 OK\r\nContent-Length: 300\r\nDate: x\r\n\r\n");
+	response_for("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nDate: x\r\n\r\n", &goes_on,
+		     HTTP_METHOD_HEAD, false);
+	expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nDate: x\r\n\r\n");
+	response_for("HTTP/1.1 304 Not Modified\r\nContent-Length: 300\r\nDate: x\r\n\r\n",
+		     &goes_on, HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 304 Not Modified\r\nContent-Length: 300\r\nDate: x\r\n\r\n");
+}
+
+Test(rewrite, http10_clients_get_no_chunks)
+{
+	struct rewrite_response ctx = closes;
+
+	ctx.drop_chunked = true;
+	response_for(
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\nDate: x\r\n\r\n",
+		&ctx, HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 200 OK\r\nDate: x\r\nConnection: close\r\n\r\n");
+	cr_assert_eq(again.framing, HTTP_BODY_UNTIL_CLOSE);
+	ctx.connection = REWRITE_CONNECTION_KEEP_ALIVE;
+	response_for("HTTP/1.1 200 OK\r\nContent-Length: 007\r\nDate: x\r\n\r\n", &ctx,
+		     HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nDate: x\r\nConnection: keep-alive\r\n\r\n");
+}
+
+Test(rewrite, switching_protocols)
+{
+	struct rewrite_response ctx = {REWRITE_CONNECTION_UPGRADE, false, NOW_S};
+
+	response_for("HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n"
+		     "Sec-WebSocket-Accept: x\r\n\r\n",
+		     &ctx, HTTP_METHOD_GET, true);
+	expect("HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: x\r\nConnection: Upgrade\r\n"
+	       "Upgrade: websocket\r\n\r\n");
+	cr_assert(again.upgrade_websocket);
+}
+
+Test(rewrite, room_is_enough_for_the_worst_response)
+{
+	struct rewrite_response ctx = {REWRITE_CONNECTION_KEEP_ALIVE, false, NOW_S};
+	char text[4096] = "HTTP/1.1 200\r\n";
+
+	for (int i = 0; i < 200; i++)
+		strcat(text, "X:\r\n");
+	strcat(text, "\r\n");
+	response_for(text, &ctx, HTTP_METHOD_GET, false);
+	strcpy(text, "HTTP/1.1 101\r\nConnection:upgrade\r\nUpgrade:websocket\r\n\r\n");
+	ctx.connection = REWRITE_CONNECTION_UPGRADE;
+	response_for(text, &ctx, HTTP_METHOD_GET, true);
+}
+
+/* ---- answers of our own -------------------------------------------------------------------- */
+
+static void answer(enum reason why, bool close, bool head_only)
+{
+	struct guarded *g = guarded_new(REWRITE_ANSWER_MAX);
+	static const char zeros[REWRITE_ANSWER_MAX];
+	char *buf = guarded_put(g, zeros, REWRITE_ANSWER_MAX);
+	size_t body_len, len;
+
+	len = rewrite_answer(why, 0x9f3c51d27be40a18, close, head_only, NOW_S, buf, &body_len);
+	cr_assert_leq(len, REWRITE_ANSWER_MAX);
+	cr_assert(http_head_init(&again, HTTP_RESPONSE, &limits, HTTP_METHOD_GET, false));
+	cr_assert_eq(http_head_read(&again, buf, len), HTTP_DONE);
+	cr_assert_eq(again.len + body_len, len);
+	cr_assert(again.content_length_known);
+	cr_assert(head_only || again.content_length == body_len);
+	cr_assert_eq(again.keep_alive, !close);
+	cr_assert_eq(again.status, reason_info(why)->status);
+	free(out);
+	out = malloc(len);
+	memcpy(out, buf, len);
+	out_len = len;
+	guarded_free(g);
+}
+
+Test(rewrite, answer_with_its_sentence_and_id)
+{
+	answer(REASON_CONNECT_REFUSED, false, false);
+	expect("HTTP/1.1 502 Bad Gateway\r\n" DATE "Content-Type: text/plain\r\n"
+	       "Content-Length: 64\r\n\r\n"
+	       "The backend refused the connection. (exchange 9f3c51d27be40a18)\n");
+	answer(REASON_BAD_REQUEST, true, false);
+	expect("HTTP/1.1 400 Bad Request\r\n" DATE "Content-Type: text/plain\r\n"
+	       "Content-Length: 59\r\nConnection: close\r\n\r\n"
+	       "The request is not valid HTTP. (exchange 9f3c51d27be40a18)\n");
+}
+
+Test(rewrite, answer_to_head_has_the_length_only)
+{
+	answer(REASON_BAD_REQUEST, true, true);
+	expect("HTTP/1.1 400 Bad Request\r\n" DATE "Content-Type: text/plain\r\n"
+	       "Content-Length: 59\r\nConnection: close\r\n\r\n");
+}
+
+Test(rewrite, answer_405_says_what_is_allowed)
+{
+	answer(REASON_METHOD_REFUSED, true, true);
+	cr_assert_not_null(memmem(out, out_len, "\r\nAllow: GET, ", 14));
+	cr_assert_null(memmem(out, out_len, "CONNECT", 7));
+}
+
+Test(rewrite, answer_without_a_sentence_is_empty)
+{
+	answer(REASON_ANSWERED_HERE, false, false);
+	expect("HTTP/1.1 200 OK\r\n" DATE "Content-Length: 0\r\n\r\n");
+}
+
+Test(rewrite, every_answer_fits_and_is_named)
+{
+	for (int r = 0; r < REASON_COUNT; r++) {
+		if (reason_info((enum reason)r)->status < 200)
+			continue;
+		answer((enum reason)r, true, false);
+		cr_assert_null(memmem(out, out_len, " Error\r\n", 8), "%s has no phrase",
+			       reason_info((enum reason)r)->word);
+	}
+}
