@@ -1,0 +1,698 @@
+/*
+ * tap_test.c -- a worker's tap on a real event base, with the tracer's end of the socket in hand.
+ */
+#include "proxy/tap.h"
+
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "tests/unit/proxy/sample_line.h"
+#include "tests/unit/proxy/tap_peer.h"
+
+TestSuite(tap, .timeout = 30);
+
+#define RUN     0xfeed5d2c
+#define WORKER  3
+#define SOON_NS (5 * NS_PER_S)
+
+struct rig {
+	struct event_base *base;
+	struct conn_list conns;
+	struct tap *tap;
+	struct tap_peer peer;
+};
+
+static void rig_attach(struct rig *rig)
+{
+	int pair[2];
+
+	cr_assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	tap_peer_init(&rig->peer, pair[1], RUN, WORKER);
+	tap_attach(rig->tap, pair[0]);
+}
+
+static void rig_start(struct rig *rig)
+{
+	TAILQ_INIT(&rig->conns);
+	rig->base = event_base_new();
+	rig->tap = tap_new(rig->base, WORKER, RUN, &rig->conns);
+	cr_assert(rig->base != NULL && rig->tap != NULL);
+	rig->peer = (struct tap_peer){.fd = -1};
+}
+
+static void rig_start_attached(struct rig *rig)
+{
+	rig_start(rig);
+	rig_attach(rig);
+	cr_assert(tap_active(rig->tap));
+}
+
+static void rig_stop(struct rig *rig)
+{
+	tap_free(rig->tap);
+	event_base_free(rig->base);
+	if (rig->peer.fd >= 0)
+		close(rig->peer.fd);
+	tap_peer_fini(&rig->peer);
+}
+
+/* Let the loop run until that many records came, at most 5 s. */
+static void rig_run_until(struct rig *rig, size_t bytes)
+{
+	uint64_t until_ns = clock_mono_ns() + SOON_NS;
+
+	while (rig->peer.len < bytes) {
+		struct timespec pause = {.tv_nsec = 200000};
+
+		cr_assert(clock_mono_ns() < until_ns, "%zu of %zu bytes", rig->peer.len, bytes);
+		event_base_loop(rig->base, EVLOOP_NONBLOCK);
+		tap_peer_receive_all(&rig->peer);
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Some turns of the loop in which nothing should come. */
+static void rig_run_ms(struct rig *rig, unsigned ms)
+{
+	uint64_t until_ns = clock_mono_ns() + ms * NS_PER_MS;
+
+	while (clock_mono_ns() < until_ns) {
+		event_base_loop(rig->base, EVLOOP_NONBLOCK);
+		tap_peer_receive_all(&rig->peer);
+	}
+}
+
+static struct conn sample_conn(uint64_t id)
+{
+	return (struct conn){
+		.fd = -1,
+		.leg = id % 2 == 0 ? TAP_BACKEND : TAP_CLIENT,
+		.id = id,
+		.opened_ns = 1795421704000000001ULL + id,
+		.read_off = 1000 + id,
+		.sent_off = 2000 + id,
+		.local = sample_addr("127.0.0.1:8585"),
+		.peer = sample_addr("[2001:db8::1]:40112"),
+		.nth = (uint32_t)(10 + id),
+	};
+}
+
+/* ---- without a tracer ------------------------------------------------------------------------ */
+
+Test(tap, without_a_tracer_nothing_happens)
+{
+	struct rig rig;
+	struct sample s;
+	struct conn c = sample_conn(1);
+	struct tap_throttle throttle = {0};
+
+	rig_start(&rig);
+	sample_init(&s);
+	cr_expect_not(tap_active(rig.tap));
+	tap_open(rig.tap, &c);
+	tap_begin(rig.tap, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 0, "POST", 4);
+	tap_progress(rig.tap, &throttle, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 1 << 20, NS_PER_S);
+	tap_part(rig.tap, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 10, true, false);
+	tap_end(rig.tap, &s.x);
+	tap_position(rig.tap, &c);
+	tap_close(rig.tap, &c, "done");
+	cr_expect_eq(throttle.told_past, 0);
+	rig_stop(&rig);
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+static void expect_open(struct rig *rig, const struct conn *c, bool live)
+{
+	struct tap_open open;
+
+	tap_peer_take(&rig->peer, TAP_OPEN, &open, sizeof(open));
+	cr_expect_eq(open.conn, c->id);
+	cr_expect_eq(open.opened_ns, c->opened_ns);
+	cr_expect_eq(open.read_off, c->read_off);
+	cr_expect_eq(open.sent_off, c->sent_off);
+	cr_expect(addr_equal(&open.local, &c->local) && addr_equal(&open.peer, &c->peer));
+	cr_expect_eq(open.leg, c->leg);
+	cr_expect_eq(open.live, live);
+}
+
+Test(tap, a_tracer_that_attaches_is_told_of_every_connection)
+{
+	struct rig rig;
+	struct conn conns[3];
+
+	rig_start(&rig);
+	for (unsigned i = 0; i < 3; i++) {
+		conns[i] = sample_conn(i + 1);
+		TAILQ_INSERT_TAIL(&rig.conns, &conns[i], all);
+	}
+	rig_attach(&rig);
+	rig_run_until(&rig, 3 * sizeof(struct tap_open));
+	for (unsigned i = 0; i < 3; i++)
+		expect_open(&rig, &conns[i], true);
+	cr_expect_eq(tap_peer_type(&rig.peer), 0);
+	rig_stop(&rig);
+}
+
+Test(tap, open_and_close)
+{
+	struct rig rig;
+	struct conn c = sample_conn(4);
+	struct tap_close close;
+
+	rig_start_attached(&rig);
+	tap_open(rig.tap, &c);
+	tap_close(rig.tap, &c, "backend-closed");
+	tap_close(rig.tap, &c, "a word that is longer than its place");
+	rig_run_until(&rig, sizeof(struct tap_open) + 2 * sizeof(close));
+	expect_open(&rig, &c, false);
+	tap_peer_take(&rig.peer, TAP_CLOSE, &close, sizeof(close));
+	cr_expect_eq(close.conn, 4);
+	cr_expect_eq(close.read_off, 1004);
+	cr_expect_eq(close.sent_off, 2004);
+	cr_expect_eq(close.leg, TAP_BACKEND);
+	cr_expect_str_eq(close.end, "backend-closed");
+	tap_peer_take(&rig.peer, TAP_CLOSE, &close, sizeof(close));
+	cr_expect_str_eq(close.end, "a word that is longer t");
+	rig_stop(&rig);
+}
+
+Test(tap, begin_carries_at_most_32_bytes)
+{
+	struct rig rig;
+	struct conn c = sample_conn(5);
+	struct tap_begin begin;
+	const char head[] = "POST /currencyconvertor.asmx HTTP/1.1\r\n";
+
+	rig_start_attached(&rig);
+	tap_begin(rig.tap, 0x9f3c51d27be40a18, &c, TAP_PART_CLIENT_REQUEST, 622, 0, head,
+		  sizeof(head) - 1);
+	tap_begin(rig.tap, 7, &c, TAP_PART_BACKEND_REQUEST, 0, 2, "GET", 3);
+	tap_begin(rig.tap, 8, &c, TAP_PART_CLIENT_RESPONSE, UINT64_MAX - 1, 0, NULL, 0);
+	rig_run_until(&rig, 3 * sizeof(begin));
+	tap_peer_take(&rig.peer, TAP_BEGIN, &begin, sizeof(begin));
+	cr_expect_eq(begin.id, 0x9f3c51d27be40a18);
+	cr_expect_eq(begin.conn, 5);
+	cr_expect_eq(begin.first, 622);
+	cr_expect_eq(begin.nth, 15);
+	cr_expect_eq(begin.part, TAP_PART_CLIENT_REQUEST);
+	cr_expect_eq(begin.attempt, 0);
+	cr_expect_eq(begin.head_len, 32);
+	cr_expect_eq(memcmp(begin.head, head, 32), 0);
+	tap_peer_take(&rig.peer, TAP_BEGIN, &begin, sizeof(begin));
+	cr_expect_eq(begin.attempt, 2);
+	cr_expect_eq(begin.part, TAP_PART_BACKEND_REQUEST);
+	cr_expect_eq(begin.head_len, 3);
+	cr_expect_eq(memcmp(begin.head, "GET\0\0", 5), 0);
+	tap_peer_take(&rig.peer, TAP_BEGIN, &begin, sizeof(begin));
+	cr_expect_eq(begin.head_len, 0);
+	cr_expect_eq(begin.first, UINT64_MAX - 1);
+	rig_stop(&rig);
+}
+
+Test(tap, part)
+{
+	struct rig rig;
+	struct conn c = sample_conn(6);
+	struct tap_part_known part;
+
+	rig_start_attached(&rig);
+	tap_part(rig.tap, 9, &c, TAP_PART_BACKEND_RESPONSE, 100, 400, true, false);
+	tap_part(rig.tap, 9, &c, TAP_PART_BACKEND_RESPONSE, 100, 400, false, true);
+	rig_run_until(&rig, 2 * sizeof(part));
+	tap_peer_take(&rig.peer, TAP_PART, &part, sizeof(part));
+	cr_expect(part.id == 9 && part.conn == 6 && part.first == 100 && part.past == 400);
+	cr_expect(part.part == TAP_PART_BACKEND_RESPONSE && part.declared == 1);
+	cr_expect_eq(part.complete, 0);
+	tap_peer_take(&rig.peer, TAP_PART, &part, sizeof(part));
+	cr_expect(part.declared == 0 && part.complete == 1);
+	rig_stop(&rig);
+}
+
+Test(tap, end_carries_the_whole_record)
+{
+	struct rig rig;
+	struct sample s;
+	struct tap_end end;
+	uint64_t before_ns, after_ns;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	s.x.tries_count = 1;
+	s.x.tries[0].leg = s.x.backend;
+	memcpy(s.x.tries[0].end, "backend-eof", 12);
+	before_ns = clock_mono_ns();
+	tap_end(rig.tap, &s.x);
+	after_ns = clock_mono_ns();
+	rig_run_until(&rig, sizeof(end));
+	tap_peer_take(&rig.peer, TAP_END, &end, sizeof(end));
+	cr_expect_eq(memcmp(&end.x, &s.x, sizeof(s.x)), 0);
+	cr_expect(end.r.mono_ns >= before_ns && end.r.mono_ns <= after_ns);
+	rig_stop(&rig);
+}
+
+/* Every 64 KiB, and at most 10 a second. */
+Test(tap, progress_is_throttled)
+{
+	struct rig rig;
+	struct conn c = sample_conn(7);
+	struct tap_throttle last = {0};
+	struct tap_progress progress;
+	const uint64_t first = 1000000;
+	unsigned count = 0;
+
+	rig_start_attached(&rig);
+	/* 10 s of a body at 160 KiB/s, in steps of 1 ms */
+	for (unsigned ms = 0; ms < 10000; ms++)
+		tap_progress(rig.tap, &last, 3, &c, TAP_PART_CLIENT_REQUEST, first,
+			     first + ms * 160, NS_PER_S + ms * NS_PER_MS);
+	/* and 1 s at 160 MiB/s */
+	for (unsigned ms = 0; ms < 1000; ms++)
+		tap_progress(rig.tap, &last, 3, &c, TAP_PART_CLIENT_REQUEST, first,
+			     first + 1600000 + ms * 160000, 11 * NS_PER_S + ms * NS_PER_MS);
+	rig_run_until(&rig, 34 * sizeof(progress));
+	rig_run_ms(&rig, 5);
+	while (tap_peer_type(&rig.peer) != 0) {
+		tap_peer_take(&rig.peer, TAP_PROGRESS, &progress, sizeof(progress));
+		cr_expect(progress.id == 3 && progress.conn == 7 && progress.first == first);
+		cr_expect_eq(progress.part, TAP_PART_CLIENT_REQUEST);
+		if (count < 24)
+			cr_expect_eq(progress.past, first + (count + 1) * 65600);
+		count++;
+	}
+	cr_expect_eq(count, 24 + 10);
+	rig_stop(&rig);
+}
+
+/* ---- when records leave ---------------------------------------------------------------------- */
+
+Test(tap, a_lone_record_leaves_about_a_millisecond_later)
+{
+	struct rig rig;
+	struct conn c = sample_conn(1);
+	uint64_t began_ns;
+
+	rig_start_attached(&rig);
+	began_ns = clock_mono_ns();
+	tap_open(rig.tap, &c);
+	cr_expect_not(tap_peer_receive(&rig.peer));
+	event_base_loop(rig.base, EVLOOP_ONCE);
+	cr_expect(tap_peer_receive(&rig.peer));
+	cr_expect_geq(clock_mono_ns() - began_ns, 500000);
+	cr_expect_lt(clock_mono_ns() - began_ns, NS_PER_S);
+	/* and nothing is armed any more: a loop that waits for timers would go on */
+	cr_expect_eq(event_base_get_num_events(rig.base, EVENT_BASE_COUNT_ADDED), 1);
+	rig_stop(&rig);
+}
+
+Test(tap, sixteen_kib_leave_at_once)
+{
+	const size_t enough = (16384 + sizeof(struct tap_end) - 1) / sizeof(struct tap_end);
+	struct rig rig;
+	struct sample s;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	for (size_t i = 1; i < enough; i++)
+		tap_end(rig.tap, &s.x);
+	cr_expect_not(tap_peer_receive(&rig.peer));
+	tap_end(rig.tap, &s.x);
+	cr_expect(tap_peer_receive(&rig.peer));
+	cr_expect_eq(rig.peer.len, enough * sizeof(struct tap_end));
+	rig_stop(&rig);
+}
+
+/* ---- a tracer that stalls -------------------------------------------------------------------- */
+
+/*
+ * Fill everything there is, count what was dropped, then read on: nothing is torn, nothing comes
+ * twice, the order is kept, and what is missing is what the messages say was dropped.
+ */
+Test(tap, a_stalled_tracer_costs_whole_records_only)
+{
+	const uint64_t total = 200000;
+	struct rig rig;
+	struct conn c = sample_conn(1);
+	struct tap_part_known part;
+	uint64_t received = 0, last_id = 0;
+
+	rig_start_attached(&rig);
+	for (uint64_t id = 1; id <= total; id++) {
+		tap_part(rig.tap, id, &c, TAP_PART_CLIENT_REQUEST, id, id + 1, false, true);
+		if (id % 1000 == 0)
+			event_base_loop(rig.base, EVLOOP_NONBLOCK);
+	}
+	cr_assert(tap_active(rig.tap));
+	/* 4 MiB and the socket's buffer are full: now it reads, until one more record comes through. */
+	for (unsigned i = 0; i < 1000; i++) {
+		tap_peer_receive_all(&rig.peer);
+		event_base_loop(rig.base, EVLOOP_NONBLOCK);
+	}
+	tap_part(rig.tap, total + 1, &c, TAP_PART_CLIENT_REQUEST, 0, 1, false, true);
+	rig_run_until(&rig, rig.peer.len + 1);
+	while (tap_peer_type(&rig.peer) != 0) {
+		tap_peer_take(&rig.peer, TAP_PART, &part, sizeof(part));
+		cr_assert_gt(part.id, last_id);
+		last_id = part.id;
+		received++;
+	}
+	cr_expect_eq(last_id, total + 1);
+	cr_expect_eq(received + rig.peer.dropped, total + 1);
+	cr_expect_geq(received * sizeof(part), 4 * 1024 * 1024 - 65536);
+	cr_expect_gt(rig.peer.dropped, 0);
+	cr_expect_gt(rig.peer.largest, TAP_MESSAGE_MAX - sizeof(part));
+	rig_stop(&rig);
+}
+
+/* Full and never read: the proxy ends in time. */
+Test(tap, freeing_waits_no_longer_than_a_moment)
+{
+	struct rig rig;
+	struct sample s;
+	uint64_t began_ns;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	for (unsigned i = 0; i < 10000; i++)
+		tap_end(rig.tap, &s.x);
+	began_ns = clock_mono_ns();
+	tap_free(rig.tap);
+	cr_expect_lt(clock_mono_ns() - began_ns, 2 * NS_PER_S);
+	rig.tap = NULL;
+	rig_stop(&rig);
+}
+
+Test(tap, freeing_sends_what_waits)
+{
+	struct rig rig;
+	struct sample s;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	tap_end(rig.tap, &s.x);
+	tap_free(rig.tap);
+	rig.tap = NULL;
+	tap_peer_receive_all(&rig.peer);
+	cr_expect_eq(rig.peer.len, sizeof(struct tap_end));
+	rig_stop(&rig);
+}
+
+/* ---- a tracer that goes ---------------------------------------------------------------------- */
+
+Test(tap, a_tracer_that_died_is_noticed_when_sending)
+{
+	struct rig rig;
+	struct sample s;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	close(rig.peer.fd);
+	rig.peer.fd = -1;
+	for (unsigned i = 0; i < 30; i++)
+		tap_end(rig.tap, &s.x);
+	cr_expect_not(tap_active(rig.tap));
+	rig_attach(&rig);
+	tap_end(rig.tap, &s.x);
+	rig_run_until(&rig, sizeof(struct tap_end));
+	rig_stop(&rig);
+}
+
+Test(tap, a_tracer_that_died_is_noticed_by_the_loop)
+{
+	struct rig rig;
+	struct sample s;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	tap_end(rig.tap, &s.x);
+	close(rig.peer.fd);
+	rig.peer.fd = -1;
+	event_base_loop(rig.base, EVLOOP_ONCE);
+	cr_expect_not(tap_active(rig.tap));
+	cr_expect_eq(event_base_get_num_events(rig.base, EVENT_BASE_COUNT_ADDED), 0);
+	rig_stop(&rig);
+}
+
+Test(tap, one_that_died_while_the_socket_was_full)
+{
+	struct rig rig;
+	struct sample s;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	for (unsigned i = 0; i < 20000; i++)
+		tap_end(rig.tap, &s.x);
+	close(rig.peer.fd);
+	rig.peer.fd = -1;
+	event_base_loop(rig.base, EVLOOP_ONCE);
+	cr_expect_not(tap_active(rig.tap));
+	rig_stop(&rig);
+}
+
+Test(tap, a_new_tracer_takes_the_place_of_the_old)
+{
+	struct rig rig;
+	struct sample s;
+	int old;
+	char byte;
+
+	rig_start_attached(&rig);
+	sample_init(&s);
+	tap_end(rig.tap, &s.x);
+	old = rig.peer.fd;
+	rig_attach(&rig);
+	cr_expect_eq(recv(old, &byte, 1, 0), 0);
+	close(old);
+	tap_end(rig.tap, &s.x);
+	rig_run_until(&rig, sizeof(struct tap_end));
+	cr_expect_eq(rig.peer.len, sizeof(struct tap_end));
+	rig_stop(&rig);
+}
+
+static void expect_let_go(const void *bytes, size_t len)
+{
+	struct rig rig;
+
+	rig_start_attached(&rig);
+	cr_assert_eq(send(rig.peer.fd, bytes, len, 0), (ssize_t)len);
+	event_base_loop(rig.base, EVLOOP_ONCE);
+	cr_expect_not(tap_active(rig.tap), "%zu bytes", len);
+	rig_stop(&rig);
+}
+
+Test(tap, malformed_messages_end_the_tap)
+{
+	struct {
+		struct tap_message m;
+		struct tap_ask ask;
+	} good = {{.magic = TAP_MAGIC, .version = TAP_VERSION},
+		  {.r = {.type = TAP_ASK, .len = sizeof(struct tap_ask)}}},
+	  bad;
+	static uint8_t huge[TAP_MESSAGE_MAX + 8];
+
+	expect_let_go("x", 1);
+	expect_let_go(&good, sizeof(good.m) - 1);
+	expect_let_go(&good, sizeof(good) - 1);
+	expect_let_go(&good, sizeof(good.m) + 8);
+	bad = good;
+	bad.m.magic++;
+	expect_let_go(&bad, sizeof(bad));
+	bad = good;
+	bad.m.version++;
+	expect_let_go(&bad, sizeof(bad));
+	bad = good;
+	bad.ask.r.len = 0;
+	expect_let_go(&bad, sizeof(bad));
+	bad.ask.r.len = sizeof(bad.ask) + 8;
+	expect_let_go(&bad, sizeof(bad));
+	bad.ask.r.len = UINT32_MAX - 7;
+	expect_let_go(&bad, sizeof(bad));
+	bad.ask.r.len = sizeof(bad.ask) - 1;
+	expect_let_go(&bad, sizeof(bad));
+	/* an ask without its connection */
+	bad.ask.r.len = sizeof(struct tap_record);
+	expect_let_go(&bad, sizeof(bad) - 8);
+	memcpy(huge, &good, sizeof(good));
+	expect_let_go(huge, sizeof(huge));
+}
+
+Test(tap, what_is_not_known_is_skipped)
+{
+	struct rig rig;
+	struct tap_ask unknown = {.r = {.type = 999, .len = sizeof(unknown)}};
+
+	rig_start_attached(&rig);
+	tap_peer_send(&rig.peer, &unknown, sizeof(unknown));
+	tap_peer_send(&rig.peer, NULL, 0);
+	rig_run_ms(&rig, 5);
+	cr_expect(tap_active(rig.tap));
+	rig_stop(&rig);
+}
+
+/* ---- positions ------------------------------------------------------------------------------- */
+
+/* A TCP connection over loopback: ours as a conn, and the other end. */
+static int tcp_pair(struct conn *c, uint64_t id)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), other;
+
+	*c = sample_conn(id);
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert(listener >= 0 && c->fd >= 0);
+	cr_assert(bind(listener, (struct sockaddr *)&a, sizeof(a)) == 0);
+	cr_assert(listen(listener, 1) == 0);
+	cr_assert(getsockname(listener, (struct sockaddr *)&a, &len) == 0);
+	cr_assert(connect(c->fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+	other = accept(listener, NULL, NULL);
+	cr_assert(other >= 0);
+	close(listener);
+	return other;
+}
+
+static struct tap_position take_position(struct rig *rig, uint64_t conn)
+{
+	struct tap_position position;
+
+	tap_peer_take(&rig->peer, TAP_POSITION, &position, sizeof(position));
+	cr_assert_eq(position.conn, conn);
+	return position;
+}
+
+/* The tracer asks, is told at once, and again after each exchange until it is anchored. */
+Test(tap, positions_until_anchored)
+{
+	struct rig rig;
+	struct conn c;
+	struct tap_position position;
+	struct pollfd readable;
+	uint64_t before_ns;
+	int other;
+
+	rig_start(&rig);
+	other = tcp_pair(&c, 11);
+	readable = (struct pollfd){.fd = c.fd, .events = POLLIN};
+	TAILQ_INSERT_TAIL(&rig.conns, &c, all);
+	rig_attach(&rig);
+	rig_run_until(&rig, sizeof(struct tap_open));
+	rig.peer.at = rig.peer.len;
+	tap_position(rig.tap, &c);
+	rig_run_ms(&rig, 5);
+	cr_expect_eq(tap_peer_type(&rig.peer), 0);
+
+	cr_assert(send(other, "12345", 5, 0) == 5 && poll(&readable, 1, 5000) == 1);
+	c.drained = false;
+	before_ns = clock_real_ns();
+	tap_peer_send_conn(&rig.peer, TAP_ASK, 11);
+	rig_run_until(&rig, rig.peer.at + sizeof(position));
+	position = take_position(&rig, 11);
+	cr_expect(position.sent_off == 2011 && position.read_off == 1011);
+	cr_expect(position.inq == 5 && position.outq == 0 && position.drained == 0);
+	cr_expect(position.before_real_ns >= before_ns &&
+		  position.after_real_ns >= position.before_real_ns &&
+		  position.after_real_ns <= clock_real_ns());
+
+	/* The peer's window is full: bytes wait in our socket. */
+	while (send(c.fd, "0123456789abcdef", 16, MSG_DONTWAIT) > 0)
+		;
+	c.drained = true;
+	tap_position(rig.tap, &c);
+	rig_run_until(&rig, rig.peer.at + sizeof(position));
+	position = take_position(&rig, 11);
+	cr_expect(position.inq == 5 && position.outq > 0 && position.drained == 1);
+
+	tap_peer_send_conn(&rig.peer, TAP_ANCHORED, 11);
+	rig_run_ms(&rig, 5);
+	tap_position(rig.tap, &c);
+	rig_run_ms(&rig, 5);
+	cr_expect_eq(tap_peer_type(&rig.peer), 0);
+	close(other);
+	close(c.fd);
+	rig_stop(&rig);
+}
+
+#define MANY 300
+
+/* All of them, in portions, but for one that closes before its turn. */
+Test(tap, positions_of_every_connection)
+{
+	static struct conn conns[MANY];
+	struct rig rig;
+	struct conn tcp;
+	unsigned seen = 0;
+	int other;
+
+	rig_start_attached(&rig);
+	other = tcp_pair(&tcp, 1);
+	for (unsigned i = 0; i < MANY; i++) {
+		conns[i] = sample_conn(i + 1);
+		conns[i].fd = tcp.fd;
+		TAILQ_INSERT_TAIL(&rig.conns, &conns[i], all);
+	}
+	tap_peer_send_conn(&rig.peer, TAP_ASK, 0);
+	/* One turn takes the question, the next gives the first portion. */
+	while (rig.peer.len == 0) {
+		event_base_loop(rig.base, EVLOOP_ONCE);
+		tap_peer_receive_all(&rig.peer);
+	}
+	cr_expect_lt(rig.peer.len, MANY * sizeof(struct tap_position) / 2);
+	TAILQ_REMOVE(&rig.conns, &conns[MANY - 1], all);
+	tap_close(rig.tap, &conns[MANY - 1], "idle-timeout");
+	memset(&conns[MANY - 1], 0xee, sizeof(conns[0]));
+	rig_run_until(&rig, (MANY - 1) * sizeof(struct tap_position) + sizeof(struct tap_close));
+	rig_run_ms(&rig, 5);
+	while (tap_peer_type(&rig.peer) != 0) {
+		if (tap_peer_type(&rig.peer) == TAP_CLOSE) {
+			struct tap_close ended;
+
+			tap_peer_take(&rig.peer, TAP_CLOSE, &ended, sizeof(ended));
+			cr_expect_eq(ended.conn, MANY);
+		} else {
+			seen++;
+			take_position(&rig, seen);
+		}
+	}
+	cr_expect_eq(seen, MANY - 1);
+	close(other);
+	close(tcp.fd);
+	rig_stop(&rig);
+}
+
+/* Numbers that do not exist, or that go while they are asked for, are no matter. */
+Test(tap, asking_for_what_is_not_there)
+{
+	struct rig rig;
+	struct conn c;
+	struct tap_ask asks[1000];
+	int other;
+
+	rig_start_attached(&rig);
+	other = tcp_pair(&c, 77);
+	TAILQ_INSERT_TAIL(&rig.conns, &c, all);
+	for (unsigned i = 0; i < 1000; i++)
+		asks[i] = (struct tap_ask){.r = {.type = TAP_ASK, .len = sizeof(asks[0])},
+					   .conn = i + 1};
+	asks[500].r.type = TAP_ANCHORED;
+	tap_peer_send(&rig.peer, asks, sizeof(asks));
+	rig_run_until(&rig, sizeof(struct tap_position));
+	rig_run_ms(&rig, 5);
+	take_position(&rig, 77);
+	cr_expect_eq(tap_peer_type(&rig.peer), 0);
+	/* One that has closed meanwhile has no position, and no trouble. */
+	close(c.fd);
+	c.fd = -1;
+	tap_position(rig.tap, &c);
+	rig_run_ms(&rig, 5);
+	cr_expect_eq(tap_peer_type(&rig.peer), 0);
+	close(other);
+	rig_stop(&rig);
+}
