@@ -215,8 +215,10 @@ size_t access_fragment(const struct addr *local, const struct addr *peer, uint64
 	return len;
 }
 
+#define STATUS_SWITCHING_PROTOCOLS 101
+
 /* From "conn" to "response", without what only the backend's leg has at its end. */
-static char *put_leg(char *p, const struct leg_record *leg, bool is_backend,
+static char *put_leg(char *p, const struct leg_record *leg, bool is_backend, bool is_tunnel,
 		     const struct access_text *fragment)
 {
 	p = PUT(p, "{\"conn\":");
@@ -240,7 +242,15 @@ static char *put_leg(char *p, const struct leg_record *leg, bool is_backend,
 	p = PUT(p, ",\"interim\":");
 	p = put_range(p, &leg->interim);
 	p = PUT(p, ",\"response\":");
-	return put_range(p, &leg->response);
+	p = put_range(p, &leg->response);
+	if (LIKELY(!is_tunnel))
+		return p;
+	p = PUT(p, ",\"tunnel\":{\"up\":");
+	p = put_range(p, &leg->tunnel_up);
+	p = PUT(p, ",\"down\":");
+	p = put_range(p, &leg->tunnel_down);
+	*p++ = '}';
+	return p;
 }
 
 static char *put_try(char *p, const struct try_record *t)
@@ -270,7 +280,8 @@ static char *put_backend(char *p, const struct access_line *line)
 
 	if (x->backend.conn == 0)
 		return PUT(p, "null");
-	p = put_leg(p, &x->backend, true, &line->backend_fragment);
+	p = put_leg(p, &x->backend, true, x->status == STATUS_SWITCHING_PROTOCOLS,
+		    &line->backend_fragment);
 	p = PUT(p, ",\"attempts\":");
 	p = put_u64(p, x->attempts);
 	p = PUT(p, ",\"tries\":[");
@@ -352,7 +363,8 @@ size_t access_line_format(const struct access_line *line, char *out, size_t cap)
 	p = PUT(p, ",\"end\":");
 	p = put_word(p, x->end);
 	p = PUT(p, ",\"client\":");
-	p = put_leg(p, &x->client, false, &line->client_fragment);
+	p = put_leg(p, &x->client, false, x->status == STATUS_SWITCHING_PROTOCOLS,
+		    &line->client_fragment);
 	p = PUT(p, "},\"backend\":");
 	p = put_backend(p, line);
 	p = put_moments(p, x->at_us);

@@ -156,6 +156,23 @@ Test(access_line, tries_stand_in_order_before_the_last_attempt)
 			 "\"nth\":2,\"reused\":false");
 }
 
+Test(access_line, a_tunnel_has_its_ranges_behind_the_heads)
+{
+	struct sample s;
+
+	sample_init(&s);
+	s.x.status = 101;
+	s.x.client.tunnel_up = (struct byte_range){933, 1000};
+	s.x.client.tunnel_down = byte_range_none();
+	s.x.backend.tunnel_up = (struct byte_range){915, 982};
+	s.x.backend.tunnel_down = (struct byte_range){1762, 1762};
+	cr_expect(strstr(format(&s.line),
+			 "\"response\":[1204,1786],\"tunnel\":{\"up\":[933,1000],\"down\":null}},"
+			 "\"backend\":{\"conn\":5,") != NULL);
+	cr_expect(strstr(out, "\"response\":[1180,1762],\"tunnel\":{\"up\":[915,982],"
+			      "\"down\":[1762,1762]},\"attempts\":1,") != NULL);
+}
+
 Test(access_line, numbers_of_every_length)
 {
 	struct sample s;
@@ -301,14 +318,16 @@ static void make_longest(struct sample *s, char *texts, size_t len)
 				 .peer = addr,
 				 .request = range,
 				 .interim = range,
-				 .response = range};
+				 .response = range,
+				 .tunnel_up = range,
+				 .tunnel_down = range};
 
 	memset(texts, 1, len);
 	sample_init(s);
 	s->line.method = s->line.target = s->line.host = s->line.soap_action =
 		(struct access_text){texts, len};
 	s->line.client_fragment = s->line.backend_fragment = (struct access_text){0};
-	s->x.status = UINT16_MAX;
+	s->x.status = 101;
 	s->x.attempts = UINT8_MAX;
 	s->x.tries_count = UINT8_MAX;
 	memset(s->x.end, 1, sizeof(s->x.end));
