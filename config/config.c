@@ -507,6 +507,14 @@ static const struct key *key_find(const char *section, const char *name)
 	return NULL;
 }
 
+bool config_section_check(const char *section, char err[CONFIG_ERROR_MAX])
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(keys[i].section, section) == 0)
+			return true;
+	return refuse_section(err, section);
+}
+
 static uint64_t key_bit(const struct key *k)
 {
 	return UINT64_C(1) << (k - keys);

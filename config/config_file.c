@@ -50,16 +50,29 @@ static bool is_blank(char ch)
 	return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
 }
 
-/* A section line is "[name]", with nothing behind it but a comment. inih looks no further than "]". */
-static bool section_clean(const char *line)
+/*
+ * inih looks no further than "]" and says nothing of a section without keys: here only a comment may
+ * follow, and the section must be one of ours.
+ */
+static bool section_fine(struct reading *r, const char *line)
 {
-	const char *p = strchr(line, ']');
+	const char *end = strchr(line, ']');
+	char name[64];
+	const char *p;
 
-	if (line[0] != '[' || p == NULL)
+	if (line[0] != '[' || end == NULL)
 		return true;
-	for (p++; is_blank(*p);)
+	for (p = end + 1; is_blank(*p);)
 		p++;
-	return *p == '\0' || *p == ';' || *p == '#';
+	if (*p != '\0' && *p != ';' && *p != '#') {
+		reading_fail(r, "only a comment may stand behind the section's name");
+		return false;
+	}
+	snprintf(name, sizeof(name), "%.*s", (int)MIN(end - line - 1, 60), line + 1);
+	if (config_section_check(name, r->sentence))
+		return true;
+	reading_fail(r, r->sentence);
+	return false;
 }
 
 /* fgets() over memory, for inih: NULL at the end, and when the line cannot be read faithfully. */
@@ -91,11 +104,7 @@ static char *next_line(char *out, int size, void *arg)
 	}
 	memcpy(out, text, len);
 	out[len] = '\0';
-	if (!section_clean(out)) {
-		reading_fail(r, "only a comment may stand behind the section's name");
-		return NULL;
-	}
-	return out;
+	return section_fine(r, out) ? out : NULL;
 }
 
 /* White space and # inside a value: a comment that would silently become part of it. */

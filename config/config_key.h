@@ -9,6 +9,9 @@
 #include "common/attrib.h"
 #include "config/config.h"
 
+/* False with a sentence in err when there is no such section. */
+bool config_section_check(const char *section, char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
 /* The key exists, may stand once in a file, and this source has set it already. */
 bool config_key_repeated(const struct config *c, const char *section, const char *key) MUST_CHECK;
 

@@ -259,7 +259,11 @@ Test(config_file, errors_name_their_line)
 	expect_error("[proxy]\nworkers = 1\nstop_ms = x\nworkers = 2\n",
 		     "f.conf:3: [proxy] stop_ms = \"x\": a whole number from 1 to 86400000");
 	expect_error("\n\n[proxi]\nworkers = 1\n",
-		     "f.conf:4: [proxi]: no such section; did you mean [proxy]?");
+		     "f.conf:3: [proxi]: no such section; did you mean [proxy]?");
+	expect_error("[proxy]\n[other]\n", "f.conf:2: [other]: no such section; there are [proxy], "
+					   "[tls], [log] and [trace]");
+	expect_error("[]\n",
+		     "f.conf:1: []: no such section; there are [proxy], [tls], [log] and [trace]");
 	expect_error("[log]\nacess_log = x\n",
 		     "f.conf:2: [log] acess_log: no such key; did you mean access_log?");
 	expect_error("workers = 1\n[proxy]\n", "f.conf:1: workers stands before any [section]");
