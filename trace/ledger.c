@@ -25,14 +25,6 @@ struct ledger {
 /* Any pointer that is not NULL: `locals` is a set. */
 static char present;
 
-static uint64_t addr_hash(const struct addr *a)
-{
-	uint64_t word[3] = {0};
-
-	memcpy(word, a, offsetof(struct addr, zero));
-	return map_mix(map_mix(word[0], word[1]), word[2]);
-}
-
 struct ledger *ledger_new(const struct ledger_calls *calls)
 {
 	struct ledger *l = calloc(1, sizeof(*l));
@@ -79,7 +71,7 @@ struct conn *ledger_conn(const struct ledger *l, uint32_t run, uint64_t number)
 struct conn *ledger_between(const struct ledger *l, const struct addr *local,
 			    const struct addr *peer)
 {
-	struct conn *c = map_get(&l->alike, addr_hash(local), addr_hash(peer));
+	struct conn *c = map_get(&l->alike, map_mix_addr(local), map_mix_addr(peer));
 
 	if (c != NULL && (!addr_equal(&c->local, local) || !addr_equal(&c->peer, peer)))
 		return NULL;
@@ -88,13 +80,13 @@ struct conn *ledger_between(const struct ledger *l, const struct addr *local,
 
 bool ledger_is_listener(const struct ledger *l, const struct addr *local)
 {
-	return map_get(&l->locals, 0, addr_hash(local)) != NULL;
+	return map_get(&l->locals, 0, map_mix_addr(local)) != NULL;
 }
 
 static bool conn_index(struct ledger *l, struct conn *c)
 {
-	uint64_t local = addr_hash(&c->local);
-	uint64_t peer = addr_hash(&c->peer);
+	uint64_t local = map_mix_addr(&c->local);
+	uint64_t peer = map_mix_addr(&c->peer);
 
 	c->next_alike = map_get(&l->alike, local, peer);
 	if (c->leg == TAP_CLIENT && !map_put(&l->locals, 0, local, &present))
@@ -131,8 +123,8 @@ static struct conn *conn_add(struct ledger *l, uint32_t run, enum tap_leg leg, u
 
 void ledger_drop_conn(struct ledger *l, struct conn *c)
 {
-	uint64_t local = addr_hash(&c->local);
-	uint64_t peer = addr_hash(&c->peer);
+	uint64_t local = map_mix_addr(&c->local);
+	uint64_t peer = map_mix_addr(&c->peer);
 	struct conn *first = map_get(&l->alike, local, peer);
 
 	assert(c->use_count == 0);
@@ -366,6 +358,19 @@ static uint64_t end_of(const struct exchange_record *x)
 	for (unsigned i = 0; i < MOMENT_COUNT; i++)
 		last_us = MAX(last_us, x->at_us[i]);
 	return x->start_ns + (uint64_t)last_us * NS_PER_US;
+}
+
+void ledger_lose(struct ledger *l, struct exchange *x)
+{
+	static const char word[] = "tap-lost";
+
+	if (x->ended)
+		return;
+	memcpy(x->x.end, word, sizeof(word));
+	x->ended = true;
+	x->open_parts = 0;
+	x->end_ns = end_of(&x->x);
+	l->running--;
 }
 
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "common/attrib.h"
 #include "common/exchange_record.h"
@@ -61,6 +62,11 @@ struct conn {
 	uint64_t *ids; /* of the first CONN_IDS_MAX of them */
 	uint32_t id_cap;
 
+	/* For whoever gives exchanges out. */
+	TAILQ_ENTRY(conn) closing; /* by closing_ns */
+	uint64_t closing_ns;       /* 0: not linked */
+	uint64_t given_past[2];    /* as told_past: bytes of exchanges given out */
+
 	struct track *track;     /* of the flow it is, or NULL; track.c's */
 	bool is_resolved;        /* by the rule, for good; track.c's */
 	struct conn *next_alike; /* same addresses */
@@ -89,6 +95,9 @@ struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close
 
 /* An exchange is over: the tap's end record or a line of the log. NULL: no memory, or it is known as ended already. */
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *x) MUST_CHECK;
+
+/* Its end will never be told: it ends with what is known, as "tap-lost". */
+void ledger_lose(struct ledger *l, struct exchange *x);
 
 struct conn *ledger_conn(const struct ledger *l, uint32_t run, uint64_t number) MUST_CHECK;
 

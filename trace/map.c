@@ -7,6 +7,7 @@
 #include "trace/map.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CAP_FIRST 64
 
@@ -17,6 +18,14 @@ uint64_t map_mix(uint64_t a, uint64_t b)
 	z = (z ^ z >> 32) * 0xd6e8feb86659fd93ULL;
 	z = (z ^ z >> 32) * 0xd6e8feb86659fd93ULL;
 	return z ^ z >> 32;
+}
+
+uint64_t map_mix_addr(const struct addr *a)
+{
+	uint64_t word[3] = {0};
+
+	memcpy(word, a, offsetof(struct addr, zero));
+	return map_mix(map_mix(word[0], word[1]), word[2]);
 }
 
 void map_fini(struct map *m)

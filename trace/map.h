@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/addr.h"
 #include "common/attrib.h"
 
 struct map_slot {
@@ -44,5 +45,8 @@ void *map_next(const struct map *m, size_t *at);
 
 /* A 64-bit hash in which every bit of both numbers counts. */
 uint64_t map_mix(uint64_t a, uint64_t b);
+
+/* The same of what addr_equal() compares. */
+uint64_t map_mix_addr(const struct addr *a);
 
 #endif

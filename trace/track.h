@@ -25,7 +25,8 @@ struct track {
 	TAILQ_ENTRY(track) link; /* of those not named yet, by first_ns */
 	bool is_linked;
 	bool is_remnant;      /* late packets of a flow that was given out already */
-	bool is_ending;       /* closed, its line is due */
+	bool is_ended;        /* both ways closed, or reset */
+	bool is_ending;       /* and its line waits for its moment */
 	struct flow *flow;    /* NULL: removed from the table */
 	struct conn *conn[2]; /* by leg; both when the proxy is its own backend */
 	uint32_t refs;

@@ -1,0 +1,408 @@
+/*
+ * correlate.c -- decides when an exchange is settled, in which order exchanges are given out, and
+ * what of the streams is still needed afterwards.
+ *
+ * The invariant stands in correlate_state.h.
+ */
+#include "trace/correlate.h"
+
+#include <stdlib.h>
+
+#include "trace/correlate_state.h"
+
+/* Two TLS messages may share a record: bytes of the last one are kept. */
+#define RECORD_MAX (16384 + 2048 + 5)
+
+static void on_conn_opened(void *arg, struct conn *conn)
+{
+	struct correlate *c = arg;
+
+	unwanted_remove(&c->unwanted, &conn->local, &conn->peer);
+	track_find(c->flows, conn);
+}
+
+struct correlate *correlate_new(struct flow_table *flows, const struct correlate_options *o)
+{
+	struct correlate *c = calloc(1, sizeof(*c));
+	struct ledger_calls calls = {.arg = c, .opened = on_conn_opened};
+
+	if (c == NULL)
+		return NULL;
+	c->o = *o;
+	c->flows = flows;
+	TAILQ_INIT(&c->unnamed);
+	TAILQ_INIT(&c->closing);
+	c->ledger = ledger_new(&calls);
+	if (c->ledger == NULL) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static bool free_track(struct flow *f, void *arg)
+{
+	(void)arg;
+	if (f->user != NULL) {
+		((struct track *)f->user)->flow = NULL;
+		track_unref(f->user);
+	}
+	f->user = NULL;
+	return true;
+}
+
+void correlate_free(struct correlate *c)
+{
+	if (c == NULL)
+		return;
+	flow_table_visit(c->flows, free_track, NULL);
+	ledger_free(c->ledger);
+	heap_fini(&c->due);
+	heap_fini(&c->endings);
+	unwanted_fini(&c->unwanted);
+	drops_fini(&c->drops);
+	free(c);
+}
+
+struct ledger *correlate_ledger(struct correlate *c)
+{
+	return c->ledger;
+}
+
+/* ---- segments -------------------------------------------------------------------------------- */
+
+static struct track *add_track(struct correlate *c, const struct flow_place *place)
+{
+	struct track *t = track_new(place->flow);
+
+	if (t == NULL) {
+		c->count.lost++;
+		return NULL;
+	}
+	t->is_remnant = !place->fresh;
+	if (c->o.is_live)
+		correlate_link_unnamed(c, t);
+	return t;
+}
+
+struct track *correlate_segment(struct correlate *c, const struct segment *seg,
+				const struct flow_place *place)
+{
+	struct flow *f = place->flow;
+	struct track *t = f->user != NULL ? f->user : add_track(c, place);
+
+	if (t == NULL)
+		return NULL;
+	track_name(c->ledger, t);
+	track_saw_iface(t, seg->iface, seg->ts_ns);
+	if (!c->o.is_live && !track_is_named(t) && place->data.known)
+		stream_forget(f->side[place->from].stream, place->data.off);
+	if (f->closed_ns != 0 && !t->is_ended) {
+		t->is_ended = true;
+		correlate_track_ends(c, t, later(f->closed_ns, c->o.hold_ns));
+	}
+	return t;
+}
+
+bool correlate_is_unwanted(struct correlate *c, const struct segment *seg)
+{
+	if (!unwanted_has(&c->unwanted, &seg->src, &seg->dst))
+		return false;
+	if ((seg->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return true;
+	unwanted_remove(&c->unwanted, &seg->src, &seg->dst);
+	return false;
+}
+
+void correlate_drops(struct correlate *c, uint32_t iface, uint64_t ts_ns, uint32_t count)
+{
+	if (count > 0 && !drops_add(&c->drops, iface, ts_ns, count))
+		c->count.lost++;
+}
+
+/* ---- what the proxy told --------------------------------------------------------------------- */
+
+void correlate_listener(struct correlate *c, const struct addr *a)
+{
+	for (uint32_t i = 0; i < c->listener_count; i++)
+		if (addr_equal(&c->listeners[i], a))
+			return;
+	if (c->listener_count < LISTENERS_MAX)
+		c->listeners[c->listener_count++] = *a;
+}
+
+void correlate_open(struct correlate *c, uint32_t run, const struct tap_open *open)
+{
+	if (!ledger_open(c->ledger, run, open))
+		c->count.lost++;
+}
+
+void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *close)
+{
+	struct conn *conn = ledger_close(c->ledger, run, close);
+
+	if (conn == NULL || conn->closing_ns != 0)
+		return;
+	conn->closing_ns = later(MAX(c->clock_ns, 1), PATIENCE_NS);
+	TAILQ_INSERT_TAIL(&c->closing, conn, closing);
+}
+
+void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *begin,
+		     uint64_t real_ns)
+{
+	if (!ledger_begin(c->ledger, run, begin, real_ns))
+		c->count.lost++;
+}
+
+void correlate_await(struct correlate *c, struct exchange *x, uint64_t due_ns)
+{
+	if (heap_push(&c->due, due_ns, x->x.id, x))
+		return;
+	c->count.lost++;
+	ledger_give_out(c->ledger, x);
+}
+
+void correlate_exchange(struct correlate *c, const struct exchange_record *record)
+{
+	struct exchange *x = ledger_end(c->ledger, record);
+
+	if (x == NULL)
+		c->count.lost++;
+	else
+		correlate_await(c, x, later(x->end_ns, c->o.hold_ns));
+}
+
+/* ---- giving exchanges out -------------------------------------------------------------------- */
+
+static void place_leg(struct correlate *c, const struct exchange *x, const struct leg_record *leg,
+		      enum tap_leg which, uint64_t until_ns, struct leg_place *p)
+{
+	struct conn *conn;
+	struct track *t;
+
+	*p = (struct leg_place){.which = which};
+	if (leg->conn == 0)
+		return;
+	p->leg = leg;
+	conn = ledger_conn(c->ledger, x->x.run, leg->conn);
+	if (conn == NULL)
+		return;
+	p->is_last = conn->last_nth <= leg->nth;
+	t = track_resolve(c->flows, conn, x->x.start_ns, until_ns);
+	if (t == NULL)
+		return;
+	p->flow = t->flow;
+	p->our_side = track_our_side(t, conn);
+}
+
+static void place_legs(struct correlate *c, const struct exchange *x, uint64_t until_ns,
+		       struct finding_places *p)
+{
+	*p = (struct finding_places){0};
+	place_leg(c, x, &x->x.client, TAP_CLIENT, until_ns, &p->client);
+	place_leg(c, x, &x->x.backend, TAP_BACKEND, until_ns, &p->backend);
+	for (unsigned i = 0; i < x->x.tries_count; i++)
+		place_leg(c, x, &x->x.tries[i].leg, TAP_BACKEND, until_ns, &p->tries[i]);
+}
+
+/* Find out when x settles, or a moment before which it does not. */
+static void settle(struct correlate *c, struct exchange *x)
+{
+	uint64_t limit_ns = later(x->end_ns, SETTLED_MAX_NS);
+	struct finding_places places;
+	uint64_t done_ns;
+
+	place_legs(c, x, later(x->end_ns, c->o.hold_ns), &places);
+	done_ns = finding_done_ns(&places);
+	if (done_ns != 0) {
+		x->settled = true;
+		x->settled_ns = MIN(later(MAX(x->end_ns, done_ns), c->o.hold_ns), limit_ns);
+		return;
+	}
+	/* All packets up to the clock are known: it was done later than that. */
+	x->settled_ns = MIN(later(c->clock_ns, MAX(c->o.hold_ns, 1)), limit_ns);
+	x->settled = x->settled_ns == limit_ns;
+}
+
+static bool showed_by(const struct leg_finding *leg, uint32_t iface, uint64_t until_ns)
+{
+	const struct flow *f = leg->place.flow;
+	const struct track *t = f != NULL ? f->user : NULL;
+
+	for (uint32_t i = 0; t != NULL && i < t->iface_count; i++)
+		if (t->iface[i].iface == iface && t->iface[i].first_ns <= until_ns)
+			return true;
+	return false;
+}
+
+static bool drop_counts(const void *arg, uint32_t iface)
+{
+	const struct finding *e = arg;
+
+	return showed_by(&e->client, iface, e->settled_ns) ||
+	       showed_by(&e->backend, iface, e->settled_ns);
+}
+
+/* Lost on the interfaces of e between its first frame and the moment it settled. */
+static uint64_t count_drops(const struct correlate *c, const struct finding *e)
+{
+	uint64_t first_ns = finding_first_ns(e);
+
+	if (first_ns == 0)
+		first_ns = e->x->start_ns;
+	return drops_sum(&c->drops, first_ns, e->settled_ns, drop_counts, e);
+}
+
+static uint64_t first_needed(const struct conn *conn, bool ours)
+{
+	uint64_t first = conn->given_past[ours];
+
+	first -= MIN(first, RECORD_MAX);
+	if (conn->use_count == 0)
+		return first;
+	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
+		const struct byte_range *r = leg_range(conn_use(conn, 0)->leg, kind);
+
+		if (part_is_ours(conn->leg, kind) == ours && byte_range_exists(r))
+			first = MIN(first, r->first);
+	}
+	return first;
+}
+
+/* An exchange on this connection was given out, settled at that moment. */
+static void conn_gave(struct correlate *c, struct conn *conn, uint64_t settled_ns)
+{
+	struct track *t = conn->track;
+
+	if (t == NULL)
+		return;
+	for (unsigned ours = 0; ours < 2; ours++) {
+		unsigned side = ours ? track_our_side(t, conn) : 1 - track_our_side(t, conn);
+
+		stream_forget(t->flow->side[side].stream, first_needed(conn, ours));
+	}
+	if (conn->use_count == 0 && t->is_ended && !t->is_ending)
+		correlate_track_ends(c, t,
+				     MAX(later(t->flow->closed_ns, c->o.hold_ns), settled_ns));
+}
+
+struct gave {
+	uint64_t conn[2 + FINDING_TRIES];
+	unsigned count;
+	uint32_t run;
+};
+
+static void note_given(struct correlate *c, struct gave *g, const struct exchange *x,
+		       const struct leg_record *leg, enum tap_leg which)
+{
+	struct conn *conn = ledger_conn(c->ledger, x->x.run, leg->conn);
+
+	if (leg->conn == 0 || conn == NULL)
+		return;
+	g->run = x->x.run;
+	g->conn[g->count++] = leg->conn;
+	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
+		const struct byte_range *r = leg_range(leg, kind);
+		bool ours = part_is_ours(which, kind);
+
+		if (byte_range_exists(r))
+			conn->given_past[ours] = MAX(conn->given_past[ours], r->past);
+	}
+}
+
+static void give_out(struct correlate *c, struct exchange *x)
+{
+	uint64_t settled_ns = x->settled_ns;
+	struct finding_places places;
+	struct gave gave = {0};
+	struct finding e;
+
+	place_legs(c, x, settled_ns, &places);
+	finding_gather(&e, &x->x, &places, x->end_ns, settled_ns);
+	e.drops = count_drops(c, &e);
+	c->o.exchange(c->o.arg, &e);
+	c->count.exchanges++;
+	finding_fini(&e);
+	note_given(c, &gave, x, &x->x.client, TAP_CLIENT);
+	note_given(c, &gave, x, &x->x.backend, TAP_BACKEND);
+	for (unsigned i = 0; i < x->x.tries_count; i++)
+		note_given(c, &gave, x, &x->x.tries[i].leg, TAP_BACKEND);
+	ledger_give_out(c->ledger, x);
+	for (unsigned i = 0; i < gave.count; i++) {
+		struct conn *conn = ledger_conn(c->ledger, gave.run, gave.conn[i]);
+
+		if (conn != NULL)
+			conn_gave(c, conn, settled_ns);
+	}
+}
+
+static void run_exchanges(struct correlate *c)
+{
+	const struct heap_item *first;
+
+	while ((first = heap_first(&c->due)) != NULL && first->key <= c->clock_ns) {
+		struct exchange *x = heap_pop(&c->due).value;
+
+		if (x->settled) {
+			give_out(c, x);
+			continue;
+		}
+		settle(c, x);
+		correlate_await(c, x, x->settled_ns);
+	}
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+void correlate_clock(struct correlate *c, uint64_t ns)
+{
+	if (ns <= c->clock_ns)
+		return;
+	c->clock_ns = ns;
+	run_exchanges(c);
+	correlate_run_conns(c);
+}
+
+static void lose_running(struct correlate *c)
+{
+	struct exchange *x;
+	size_t at = 0;
+
+	while ((x = ledger_next_exchange(c->ledger, &at)) != NULL) {
+		if (x->ended)
+			continue;
+		ledger_lose(c->ledger, x);
+		if (!heap_push(&c->due, later(x->end_ns, c->o.hold_ns), x->x.id, x))
+			c->count.lost++;
+	}
+}
+
+void correlate_end(struct correlate *c)
+{
+	lose_running(c);
+	c->clock_ns = UINT64_MAX;
+	run_exchanges(c);
+	correlate_end_conns(c);
+}
+
+void correlate_counters(const struct correlate *c, struct correlate_counters *out)
+{
+	*out = c->count;
+}
+
+size_t correlate_open_conns(const struct correlate *c)
+{
+	const struct conn *conn;
+	size_t at = 0, open = 0;
+
+	while ((conn = ledger_next_conn(c->ledger, &at)) != NULL)
+		if (conn->track != NULL && conn->track->flow->closed_ns == 0)
+			open++;
+	return open;
+}
+
+bool correlate_is_waiting(const struct correlate *c)
+{
+	return c->due.count > 0 || c->endings.count > 0 || !TAILQ_EMPTY(&c->unnamed) ||
+	       !TAILQ_EMPTY(&c->closing);
+}

@@ -1,0 +1,106 @@
+/*
+ * correlate.h -- joins what the proxy told (ledger) with what the packets showed (flows), and gives out
+ * one finding per exchange and one per connection.
+ *
+ * Pure: no socket, no clock, no libpcap. An exchange is looked at when the packet clock has passed
+ * `settled` (design section 8), and only packets stamped up to there count; so a live run and an
+ * offline one give the same, in the same order: by (settled, id).
+ */
+#ifndef TRACE_CORRELATE_H
+#define TRACE_CORRELATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/attrib.h"
+#include "common/exchange_record.h"
+#include "trace/event.h"
+#include "trace/finding.h"
+#include "trace/flow.h"
+#include "trace/ledger.h"
+#include "trace/packet.h"
+#include "trace/track.h"
+
+/* An exchange is settled no later than this after its end. */
+#define SETTLED_MAX_NS (60 * NS_PER_S)
+
+/* One connection. conn == NULL: one to a listener that no exchange and no tap names. */
+struct conn_finding {
+	const struct conn *conn;
+	const struct flow *flow; /* NULL: not captured */
+	unsigned our_side;
+};
+
+struct correlate_options {
+	uint64_t hold_ns;
+	/*
+	 * Live: connections become known while packets come, and a flow that is not named within hold_ns
+	 * is given up. Else everything has been told before the first packet.
+	 */
+	bool is_live;
+	void *arg;
+	void (*exchange)(void *arg, const struct finding *e);
+	void (*conn)(void *arg, const struct conn_finding *e);
+};
+
+struct correlate;
+
+/* flows stays the caller's, who adds the segments; flow->user belongs to the correlator. */
+struct correlate *correlate_new(struct flow_table *flows,
+				const struct correlate_options *o) MUST_CHECK;
+void correlate_free(struct correlate *c);
+
+struct ledger *correlate_ledger(struct correlate *c);
+
+/* ---- packets, in frame order ---- */
+
+/*
+ * One segment and what the flow table said of it; copies too. Returns the flow's track (NULL: no memory), which is valid
+ * until the next call unless the caller takes a reference.
+ */
+struct track *correlate_segment(struct correlate *c, const struct segment *seg,
+				const struct flow_place *place);
+
+/* An interface lost packets before this one (epb_dropcount). */
+void correlate_drops(struct correlate *c, uint32_t iface, uint64_t ts_ns, uint32_t count);
+
+/*
+ * Live: the segment belongs to a connection that was given up because nobody named it. It is neither numbered nor
+ * passed on.
+ */
+bool correlate_is_unwanted(struct correlate *c, const struct segment *seg) MUST_CHECK;
+
+/* ---- what the proxy told ---- */
+
+/* Live: where clients connect to (the port on any address, when it is a wildcard). */
+void correlate_listener(struct correlate *c, const struct addr *a);
+
+void correlate_open(struct correlate *c, uint32_t run, const struct tap_open *open);
+void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *close);
+void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *begin,
+		     uint64_t real_ns);
+void correlate_exchange(struct correlate *c, const struct exchange_record *x);
+
+/* ---- time ---- */
+
+/* All packets stamped up to ns, and all records made up to then, have been given in. */
+void correlate_clock(struct correlate *c, uint64_t ns);
+
+/* Nothing more comes: what begun and did not end is tap-lost, and all that is left is given out. */
+void correlate_end(struct correlate *c);
+
+struct correlate_counters {
+	uint64_t exchanges; /* given out */
+	uint64_t conns;
+	uint64_t lost;       /* segments, records and lines that memory was missing for */
+	uint64_t duplicates; /* exchanges told twice */
+};
+void correlate_counters(const struct correlate *c, struct correlate_counters *out);
+
+/* Connections of the proxy whose flow is not closed yet. */
+size_t correlate_open_conns(const struct correlate *c);
+
+/* Is there anything that waits for the clock? */
+bool correlate_is_waiting(const struct correlate *c);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * correlate_state.h -- what correlate.c (exchanges) and correlate_conns.c (connections) share.
+ *
+ * Invariant: every exchange that has ended stands once in `due`, under a key that is not later than
+ * the moment it settles at. A track stands in `endings` at most once (is_ending).
+ */
+#ifndef TRACE_CORRELATE_STATE_H
+#define TRACE_CORRELATE_STATE_H
+
+#include "trace/correlate.h"
+#include "trace/drops.h"
+#include "trace/heap.h"
+#include "trace/unwanted.h"
+
+#define LISTENERS_MAX 64
+
+/*
+ * A connection whose end no packet showed is given up so long after the proxy closed it, and one that
+ * the proxy never accepted when it has been silent for so long.
+ */
+#define PATIENCE_NS (60 * NS_PER_S)
+
+TAILQ_HEAD(closing_list, conn);
+
+struct correlate {
+	struct correlate_options o;
+	struct flow_table *flows;
+	struct ledger *ledger;
+	uint64_t clock_ns;
+	struct heap due;     /* exchanges */
+	struct heap endings; /* tracks whose flow is closed */
+	struct track_list unnamed;
+	struct closing_list closing; /* closed by the proxy */
+	struct unwanted unwanted;
+	struct drops drops;
+	struct addr listeners[LISTENERS_MAX];
+	uint32_t listener_count;
+	struct correlate_counters count;
+};
+
+static inline uint64_t later(uint64_t ns, uint64_t by_ns)
+{
+	return ns > UINT64_MAX - by_ns ? UINT64_MAX : ns + by_ns;
+}
+
+/* An ended exchange waits for the packet clock to reach due_ns. */
+void correlate_await(struct correlate *c, struct exchange *x, uint64_t due_ns);
+
+/* ---- correlate_conns.c ---- */
+
+void correlate_link_unnamed(struct correlate *c, struct track *t);
+
+/* The flow is closed: its line is due at that moment, unless exchanges on it are still to come. */
+void correlate_track_ends(struct correlate *c, struct track *t, uint64_t due_ns);
+
+/* Give out the connections that are due. */
+void correlate_run_conns(struct correlate *c);
+
+/* At the end: those that are closed in their order, then all others. */
+void correlate_end_conns(struct correlate *c);
+
+#endif
