@@ -56,7 +56,7 @@ def proxy(tmp_path):
     """proxy(backend, key=value...) starts flowproxy. Keys are those of [proxy]; options of
     stack.Flowproxy are passed as they are. The log of each is checked at the end."""
     started = []
-    options = ("listen", "trace", "access_log", "arguments", "limits", "env", "wait")
+    options = ("listen", "trace", "access_log", "arguments", "limits", "env", "wait", "wrapper")
 
     def start(backend, settings=None, **keywords):
         workdir = tmp_path / f"proxy{len(started) + 1}"

@@ -69,6 +69,10 @@ def check_leg(leg, keys, where):
     assert leg["tls"] is None, where
     for part in PARTS:
         check_range(leg[part], f"{where}.{part}")
+    if "tunnel" in leg:
+        assert list(leg["tunnel"]) == ["up", "down"], where
+        check_range(leg["tunnel"]["up"], f"{where}.tunnel.up")
+        check_range(leg["tunnel"]["down"], f"{where}.tunnel.down")
     if leg["interim"] and leg["response"]:
         assert leg["interim"][1] <= leg["response"][0], where
 
@@ -83,8 +87,8 @@ def check_moments(at):
 
 
 def check_backend(backend):
-    keys = BACKEND_KEYS + (["tunnel"] if "tunnel" in backend else [])
-    check_leg(backend, keys, "backend")
+    tunnel = ["tunnel"] if "tunnel" in backend else []
+    check_leg(backend, BACKEND_KEYS[:-2] + tunnel + BACKEND_KEYS[-2:], "backend")
     assert isinstance(backend["reused"], bool)
     assert 1 <= backend["attempts"] <= 3
     assert len(backend["tries"]) == backend["attempts"] - 1, backend
