@@ -183,7 +183,10 @@ void acceptor_stop(struct acceptor *a)
 	for (unsigned i = 0; i < a->count; i++)
 		while (listener_accept(&a->listeners[i]))
 			;
-	for (unsigned i = 0; i < a->count; i++)
+	for (unsigned i = 0; i < a->count; i++) {
 		event_del(a->listeners[i].event);
+		/* From now on a connection is refused; the descriptor is the owner's. */
+		(void)shutdown(a->listeners[i].fd, SHUT_RDWR);
+	}
 	event_del(a->pause);
 }

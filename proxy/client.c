@@ -318,7 +318,9 @@ static void client_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	worker_clock(c->w);
-	(void)conn_note_event(&c->conn, what);
+	conn_note_event(&c->conn, what);
+	if (c->state == CLIENT_EXCHANGE && (what & (EV_READ | EV_CLOSED)))
+		conn_look_for_error(&c->conn);
 	client_run(c);
 }
 

@@ -21,21 +21,23 @@ bool conn_watch(struct conn *c, struct event_base *base, event_callback_fn fn, v
 	return event_add(&c->event, NULL) == 0;
 }
 
-bool conn_note_event(struct conn *c, short what)
+void conn_look_for_error(struct conn *c)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (c->error == 0 && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0)
+		c->error = error;
+}
+
+void conn_note_event(struct conn *c, short what)
 {
 	if (what & (EV_READ | EV_CLOSED))
 		c->readable = true;
 	if (what & EV_WRITE)
 		c->writable = true;
-	if (what & EV_CLOSED) {
-		int error = 0;
-		socklen_t len = sizeof(error);
-
+	if (what & EV_CLOSED)
 		c->peer_closing = true;
-		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
-			c->error = error;
-	}
-	return c->error != 0;
 }
 
 ssize_t conn_read(struct conn *c, char *bytes, size_t cap)

@@ -65,11 +65,14 @@ static inline size_t conn_pending(const struct conn *c)
 bool conn_watch(struct conn *c, struct event_base *base, event_callback_fn fn,
 		void *arg) MUST_CHECK;
 
+/* Called first in the event callback: note what libevent said. */
+void conn_note_event(struct conn *c, short what);
+
 /*
- * Called first in the event callback: note what libevent said. Returns true when the socket was
- * reset or failed (c->error).
+ * Ask the socket whether it was reset (c->error). libevent tells of an error as of something to
+ * read and to write, so a connection that is not being read just now has to be looked at.
  */
-bool conn_note_event(struct conn *c, short what);
+void conn_look_for_error(struct conn *c);
 
 #define CONN_AGAIN 0
 #define CONN_EOF   (-1)

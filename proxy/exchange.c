@@ -132,6 +132,9 @@ uint16_t exchange_fail(struct exchange *x, enum reason why)
 
 void exchange_finish(struct exchange *x)
 {
+	/* The last attempt got no connection at all: the one before it is the last that counts. */
+	if (x->rec.backend.conn == 0 && x->rec.tries_count > 0)
+		x->rec.backend = x->rec.tries[--x->rec.tries_count].leg;
 	leg_settle(&x->rec.client);
 	leg_settle(&x->rec.backend);
 	exchange_word(x->rec.end, x->why);

@@ -77,7 +77,7 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->up_ready = r->up_broken = r->resolving = r->fresh_only = false;
 	r->request_sent = 0;
 	r->replayable = true;
-	r->resp_begun = false;
+	r->resp_begun = r->ends_by_close = false;
 	r->up_read_size = r->client_read_size = RELAY_READ_FIRST;
 	r->backend_fragment_len = 0;
 	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
@@ -217,7 +217,7 @@ static enum reason relay_check(const struct relay *r)
 
 	if (h->method == HTTP_METHOD_CONNECT)
 		return REASON_METHOD_REFUSED;
-	if (h->minor == 1 && !h->host_present && cfg->missing_host == CONFIG_MISSING_HOST_REJECT)
+	if (h->minor == 1 && h->host.len == 0 && cfg->missing_host == CONFIG_MISSING_HOST_REJECT)
 		return REASON_MISSING_HOST;
 	if (cfg->max_body_bytes > 0 && h->framing == HTTP_BODY_LENGTH &&
 	    h->content_length > cfg->max_body_bytes)
@@ -466,9 +466,8 @@ static void relay_answer(struct relay *r, enum reason why)
 void relay_fail(struct relay *r, enum reason why)
 {
 	struct exchange *x = &r->x;
-	bool closing_framing =
-		x->response == RESPONSE_TUNNEL ||
-		(x->response == RESPONSE_BODY && r->resp_head.framing == HTTP_BODY_UNTIL_CLOSE);
+	bool closing_framing = x->response == RESPONSE_TUNNEL ||
+			       (x->response == RESPONSE_BODY && r->ends_by_close);
 	uint16_t status = exchange_fail(x, why);
 
 	backend_drop(r, why);

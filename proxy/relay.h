@@ -80,6 +80,7 @@ struct relay {
 	struct buf resp_raw;   /* a response head that has come in part */
 	uint64_t resp_first;   /* offset of its first byte */
 	bool resp_begun;       /* a byte of it was read */
+	bool ends_by_close;    /* the client knows the body's end by ours alone */
 	uint32_t up_read_size; /* of the next read from either side */
 	uint32_t client_read_size;
 	uint16_t backend_fragment_len; /* kept for the log when the connection is pooled or gone */

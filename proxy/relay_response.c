@@ -213,6 +213,7 @@ static void response_final(struct relay *r, char *bytes, size_t len)
 	ctx.connection = response_connection(r);
 	if (r->req_head.minor == 0 && h->framing == HTTP_BODY_CHUNKED)
 		output = HTTP_BODY_DECODED;
+	r->ends_by_close = h->framing == HTTP_BODY_UNTIL_CLOSE || output == HTTP_BODY_DECODED;
 	ctx.drop_chunked = r->req_head.minor == 0;
 	buf_reset(&w->head, w->head.cap);
 	if (!buf_reserve(&w->head, rewrite_response_max(h) + RELAY_JOIN_MAX)) {

@@ -34,14 +34,10 @@ static void upstream_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	worker_clock(u->w);
-	(void)conn_note_event(&u->conn, what);
+	conn_note_event(&u->conn, what);
 	switch (u->state) {
 	case UPSTREAM_CONNECTING:
-		if (u->conn.error == 0) {
-			socklen_t len = sizeof(u->conn.error);
-
-			(void)getsockopt(u->conn.fd, SOL_SOCKET, SO_ERROR, &u->conn.error, &len);
-		}
+		conn_look_for_error(&u->conn);
 		if (u->conn.error == 0)
 			u->state = UPSTREAM_BUSY;
 		u->wake(u->wake_arg);
