@@ -1,0 +1,49 @@
+/*
+ * record.h -- lines of flows.ndjson and conns.ndjson (design section 6).
+ *
+ * Beyond the design's text:
+ * - `handshake` stands on a leg only for the first exchange on its connection (nth 1); its frames are those
+ *   that were seen, `us` is null unless the SYN and the last ACK both were.
+ * - `acked_us` runs from the first frame that carried the last byte to the first ACK that covers it; it
+ *   is negative when the capture shows them the other way round. Without an ACK up to `settled`,
+ *   acked_in and acked_us are null and `ack_why` says "reset" (the connection was) or "not-seen".
+ * - `close` stands on a leg when the first FIN or RST of the connection is stamped not before the exchange's
+ *   first frame and not after the later of its end and of the last acknowledgement of its bytes; on the last
+ *   exchange of a connection, not after `settled`. Its frames are the FINs, their ACKs and the RSTs up to
+ *   there.
+ * - `tries` of the backend are earlier attempts, as the leg itself, with their `end`. `tunnel` stands only when
+ *   there was one.
+ * - `phases_why` stands only when a phase is null, and names the moment that is missing.
+ * - In conns.ndjson `conn`, `run`, `opened` are null for a connection to a listener that the proxy never told of;
+ *   `ids` are the first 1000. `ws_shift` is 0 when the SYN and SYN/ACK were seen, else null.
+ */
+#ifndef TRACE_RECORD_H
+#define TRACE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/attrib.h"
+#include "trace/correlate.h"
+#include "trace/finding.h"
+
+/* A line of text that grows as needed. Empty when all zero. */
+struct record_text {
+	char *at;
+	size_t len;
+	size_t cap;
+};
+void record_text_fini(struct record_text *t);
+
+/* dump: file name, or NULL when there is none. False: no memory. */
+bool record_exchange(struct record_text *out, const struct finding *e, const char *dump) MUST_CHECK;
+
+struct record_conn {
+	const struct conn_finding *e;
+	const char *dump;
+	bool has_run; /* of a connection that was not told of */
+	uint32_t run;
+};
+bool record_conn(struct record_text *out, const struct record_conn *r) MUST_CHECK;
+
+#endif
