@@ -84,5 +84,7 @@ enum http_guard_result http_guard_scan(struct http_guard *g, const char *bytes, 
 		g->line = (uint32_t)(p - bytes);
 		if (g->lines++ == 0)
 			return stop(g, bytes, p, HTTP_GUARD_START_LINE);
+		if (g->lines > g->max_lines)
+			return stop(g, bytes, p, HTTP_GUARD_TOO_MANY);
 	}
 }

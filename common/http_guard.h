@@ -20,6 +20,7 @@ enum http_guard_result {
 	HTTP_GUARD_START_LINE, /* once: [start, line - 2) is the start line; call again */
 	HTTP_GUARD_END,        /* the empty line came: the head is [start, at) */
 	HTTP_GUARD_BAD,        /* the byte at `at` may not stand there */
+	HTTP_GUARD_TOO_MANY,   /* one more line than max_lines, which ends at `at` */
 };
 
 struct http_guard {
@@ -27,11 +28,13 @@ struct http_guard {
 	uint32_t at;   /* passed so far; a CR at the very end is not passed before its LF is seen */
 	uint32_t line; /* first byte of the current line */
 	uint32_t lines; /* complete lines, without the empty one */
+	uint32_t max_lines;
 };
 
-static inline void http_guard_init(struct http_guard *g, uint32_t start)
+static inline void http_guard_init(struct http_guard *g, uint32_t start, uint32_t max_lines)
 {
-	*g = (struct http_guard){.start = start, .at = start, .line = start};
+	*g = (struct http_guard){
+		.start = start, .at = start, .line = start, .max_lines = max_lines};
 }
 
 /* Go on from `at` in bytes[0, len), which begins with the message's first byte. */

@@ -10,6 +10,7 @@
  */
 #include "common/http_head.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,37 +46,30 @@ struct http_reader {
 	enum reading state;
 	enum http_method request_method;
 	bool request_upgrade;
-	bool complete;            /* llhttp has seen the end of the fields */
-	enum http_fault cb_fault; /* why a callback stopped llhttp */
-	uint32_t start_line_len;  /* with its CRLF */
-	uint32_t skipped;         /* empty lines before the start line, in bytes */
-	uint32_t fed;             /* bytes that llhttp was given, empty lines counted */
-	uint32_t field_cap;       /* allocated */
-	uint32_t field_room;      /* of those, how many the limit allows */
-	const char *base;         /* the message's first byte, during one call */
+	bool complete;           /* llhttp has seen the end of the fields */
+	uint32_t start_line_len; /* with its CRLF */
+	uint32_t skipped;        /* empty lines before the start line, in bytes */
+	uint32_t fed;            /* bytes that llhttp was given, empty lines counted */
+	uint32_t field_cap;      /* allocated */
+	const char *base;        /* the message's first byte, during one call */
 };
 
 /* ---- llhttp's side ------------------------------------------------------------------------- */
 
-/* Room for one more field: false, and the fault kept, when there is none. */
+/*
+ * Room for more fields. The guard counts lines and refuses the one too many only when it is complete,
+ * so that every way of arriving ends alike: one field beyond the limit may get here.
+ */
 static bool fields_grow(struct http_head *h)
 {
 	struct http_reader *r = h->reader;
 	uint32_t cap = r->field_cap > 0 ? 2 * r->field_cap : FIELDS_FIRST;
-	struct http_field *grown;
+	struct http_field *grown = realloc(h->fields, cap * sizeof(*grown));
 
-	if (h->field_count == r->limits.max_fields) {
-		r->cb_fault = HTTP_FAULT_TOO_LARGE;
+	if (grown == NULL)
 		return false;
-	}
-	grown = realloc(h->fields, cap * sizeof(*grown));
-	if (grown == NULL) {
-		r->cb_fault = HTTP_FAULT_MEMORY;
-		return false;
-	}
 	h->fields = grown;
 	r->field_cap = cap;
-	r->field_room = MIN(cap, r->limits.max_fields);
 	return true;
 }
 
@@ -93,7 +87,7 @@ static int on_name(llhttp_t *parser, const char *at, size_t len)
 			return 0;
 		}
 	}
-	if (UNLIKELY(h->field_count >= h->reader->field_room) && !fields_grow(h))
+	if (UNLIKELY(h->field_count == h->reader->field_cap) && !fields_grow(h))
 		return HPE_USER;
 	h->fields[h->field_count++] = (struct http_field){.name = {off, (uint32_t)len}};
 	return 0;
@@ -105,8 +99,7 @@ static int on_value(llhttp_t *parser, const char *at, size_t len)
 	uint32_t off = (uint32_t)(at - h->reader->base);
 	struct http_field *f;
 
-	if (h->field_count == 0)
-		return HPE_USER;
+	assert(h->field_count > 0);
 	f = &h->fields[h->field_count - 1];
 	if (f->value.len == 0)
 		f->value.off = off;
@@ -133,8 +126,7 @@ static enum http_fault parser_fault(const struct http_head *h, llhttp_errno_t er
 {
 	switch (error) {
 	case HPE_USER:
-		return h->reader->cb_fault != HTTP_FAULT_NONE ? h->reader->cb_fault
-							      : HTTP_FAULT_SYNTAX;
+		return HTTP_FAULT_MEMORY;
 	case HPE_INVALID_METHOD:
 		/* the request line was read before: it is a token that llhttp does not know */
 		return HTTP_FAULT_METHOD_UNKNOWN;
@@ -270,7 +262,7 @@ static enum http_fault empty_lines_skip(struct http_head *h, const char *bytes, 
 		return HTTP_FAULT_NONE;
 	r->state = READING_START_LINE;
 	r->fed = r->skipped;
-	http_guard_init(&r->guard, r->skipped);
+	http_guard_init(&r->guard, r->skipped, r->limits.max_fields + 1);
 	return HTTP_FAULT_NONE;
 }
 
@@ -300,6 +292,8 @@ static enum http_fault head_advance(struct http_head *h, const char *bytes, uint
 	}
 	if (result == HTTP_GUARD_BAD)
 		return HTTP_FAULT_SYNTAX;
+	if (result == HTTP_GUARD_TOO_MANY)
+		return HTTP_FAULT_TOO_LARGE;
 	if (result == HTTP_GUARD_END) {
 		r->state = READING_DONE;
 		return head_finish(h, bytes);
@@ -381,7 +375,6 @@ bool http_head_init(struct http_head *h, enum http_kind kind, const struct http_
 		.request_method = request_method,
 		.request_upgrade = request_upgrade,
 		.field_cap = cap,
-		.field_room = MIN(cap, limits->max_fields),
 	};
 	llhttp_init(&r->parser, kind == HTTP_REQUEST ? LLHTTP_REQUEST : LLHTTP_RESPONSE, &settings);
 	return true;
