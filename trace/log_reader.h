@@ -1,0 +1,42 @@
+/*
+ * log_reader.h -- reads proxy.ndjson (design section 6) into the values that the tap's end records carry.
+ *
+ * Any well-formed line is accepted, members it does not know are skipped; a wrong one is refused with
+ * file, line and member.
+ */
+#ifndef TRACE_LOG_READER_H
+#define TRACE_LOG_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/attrib.h"
+#include "common/exchange_record.h"
+
+#define LOG_ERROR_MAX 512
+#define LOG_LINE_MAX  (1024 * 1024)
+
+struct log_reader;
+
+/* NULL: err says why. */
+struct log_reader *log_reader_open(const char *path, char err[LOG_ERROR_MAX]) MUST_CHECK;
+void log_reader_close(struct log_reader *r);
+
+enum log_result {
+	LOG_RECORD,
+	LOG_END,    /* also before a last line that is torn: see log_reader_is_torn() */
+	LOG_BROKEN, /* err says where and why; nothing more can be read */
+};
+
+enum log_result log_reader_next(struct log_reader *r, struct exchange_record *x,
+				char err[LOG_ERROR_MAX]) MUST_CHECK;
+
+/* The file ended in the middle of a line (a crash, or it is being written): that line was left out. */
+bool log_reader_is_torn(const struct log_reader *r);
+
+/* One line, with or without its newline. False: err names the member and what is wrong with it. */
+bool log_line_parse(const char *line, size_t len, struct exchange_record *x,
+		    char err[LOG_ERROR_MAX]) MUST_CHECK;
+
+#endif
