@@ -57,7 +57,7 @@ def test_wrong_usage(arguments, named):
 
 @pytest.mark.parametrize("text,number", [
     ("[proxy]\nlisten = 127.0.0.1:0\nnonsense = 1\n", 3),
-    ("[proxy]\n\n[nonsense]\nx = 1\n", 4),
+    ("[proxy]\n\n[nonsense]\nx = 1\n", 3),
     ("[proxy]\nworkers = 0\n", 2),
     ("no section = 1\n", 1),
     ("[proxy]\njust words\n", 2),
