@@ -1,0 +1,186 @@
+/*
+ * dump.c -- the comment queue before the pcapng writer.
+ *
+ * Invariant: packets leave in the order they came, each once. The first of the queue is the only one
+ * that is asked about.
+ */
+#include "trace/dump.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/log.h"
+
+/* Link, IPv4 and nothing of what may follow: what is kept of a packet in which no TCP was found. */
+#define OTHER_HEADER_BYTES 34
+
+struct waiting {
+	STAILQ_ENTRY(waiting) link;
+	struct dump_packet packet;
+	uint8_t bytes[];
+};
+
+STAILQ_HEAD(waiting_list, waiting);
+
+struct dump {
+	struct dump_options o;
+	struct pcapng *w;
+	bool has_file;
+	bool has_said; /* that packets are lost */
+	uint64_t bytes;
+	struct waiting_list queue;
+	struct dump_counters count;
+	struct comments comments;
+};
+
+struct dump *dump_new(struct pcapng *w, const struct dump_options *o)
+{
+	struct dump *d = calloc(1, sizeof(*d));
+
+	if (d == NULL) {
+		(void)pcapng_close(w);
+		return NULL;
+	}
+	d->o = *o;
+	d->w = w;
+	d->has_file = w != NULL;
+	STAILQ_INIT(&d->queue);
+	return d;
+}
+
+struct pcapng *dump_file(struct dump *d)
+{
+	return d->w;
+}
+
+bool dump_is_empty(const struct dump *d)
+{
+	return STAILQ_EMPTY(&d->queue);
+}
+
+void dump_counters(const struct dump *d, struct dump_counters *out)
+{
+	*out = d->count;
+}
+
+static void lose(struct dump *d, const char *why)
+{
+	d->count.lost++;
+	if (!d->has_said)
+		log_error("the dump: %s: packets are lost", why);
+	d->has_said = true;
+}
+
+static uint32_t kept_bytes(const struct dump *d, const struct dump_packet *packet)
+{
+	uint32_t keep;
+
+	if (d->o.payload == DUMP_FULL)
+		return packet->p.cap_len;
+	keep = packet->payload_off > 0 ? packet->payload_off : OTHER_HEADER_BYTES;
+	return MIN(packet->p.cap_len, keep);
+}
+
+static void write_packet(struct dump *d, const struct dump_packet *packet, const uint8_t *bytes)
+{
+	struct packet p = packet->p;
+
+	d->count.packets++;
+	if (!comments_are_told(&packet->place))
+		d->count.uncommented++;
+	if (!d->has_file)
+		return;
+	p.bytes = bytes;
+	p.cap_len = kept_bytes(d, packet);
+	comments_write(&packet->place, &d->comments);
+	if (!pcapng_packet(d->w, &p, d->comments.at, d->comments.count))
+		lose(d, "it cannot be written");
+}
+
+/* ---- the queue ------------------------------------------------------------------------------- */
+
+static void queue_pop(struct dump *d)
+{
+	struct waiting *w = STAILQ_FIRST(&d->queue);
+
+	STAILQ_REMOVE_HEAD(&d->queue, link);
+	d->bytes -= sizeof(*w) + kept_bytes(d, &w->packet);
+	write_packet(d, &w->packet, w->bytes);
+	if (w->packet.place.track != NULL)
+		track_unref(w->packet.place.track);
+	free(w);
+}
+
+static bool queue_push(struct dump *d, const struct dump_packet *packet)
+{
+	uint32_t keep = kept_bytes(d, packet);
+	struct waiting *w = malloc(sizeof(*w) + keep);
+
+	if (w == NULL)
+		return false;
+	w->packet = *packet;
+	memcpy(w->bytes, packet->p.bytes, keep);
+	w->packet.p.bytes = NULL;
+	if (packet->place.track != NULL)
+		track_ref(packet->place.track);
+	STAILQ_INSERT_TAIL(&d->queue, w, link);
+	d->bytes += sizeof(*w) + keep;
+	return true;
+}
+
+static bool may_wait(const struct dump *d)
+{
+	return d->o.hold_ns > 0 && d->bytes < d->o.queue_bytes;
+}
+
+void dump_put(struct dump *d, const struct dump_packet *packet)
+{
+	if (STAILQ_EMPTY(&d->queue) && (!may_wait(d) || comments_are_told(&packet->place))) {
+		write_packet(d, packet, packet->p.bytes);
+		return;
+	}
+	while (!STAILQ_EMPTY(&d->queue) && d->bytes >= d->o.queue_bytes)
+		queue_pop(d);
+	if (!queue_push(d, packet)) {
+		dump_drain(d);
+		write_packet(d, packet, packet->p.bytes);
+	}
+}
+
+void dump_release(struct dump *d, uint64_t now_ns)
+{
+	const struct waiting *w;
+
+	while ((w = STAILQ_FIRST(&d->queue)) != NULL) {
+		bool is_late = w->packet.p.ts_ns + d->o.hold_ns <= now_ns;
+
+		if (!is_late && !comments_are_told(&w->packet.place))
+			return;
+		queue_pop(d);
+	}
+}
+
+void dump_drain(struct dump *d)
+{
+	while (!STAILQ_EMPTY(&d->queue))
+		queue_pop(d);
+}
+
+void dump_flush(struct dump *d)
+{
+	if (d->has_file && !pcapng_flush(d->w) && !d->has_said) {
+		log_error("the dump cannot be written: packets are lost");
+		d->has_said = true;
+	}
+}
+
+void dump_free(struct dump *d)
+{
+	if (d == NULL)
+		return;
+	dump_drain(d);
+	if (!pcapng_close(d->w) && !d->has_said)
+		log_error("the dump could not be written to its end");
+	free(d);
+}
