@@ -35,7 +35,8 @@ bool pcapng_packet(struct pcapng *w, const struct packet *p, const char *const *
 		   unsigned count) MUST_CHECK;
 
 struct pcapng_statistics {
-	uint64_t ts_ns;
+	uint64_t ts_ns;    /* now: the end of the capture */
+	uint64_t start_ns; /* when it began; 0: not known, not written */
 	uint64_t received;
 	uint64_t dropped;
 };
