@@ -29,8 +29,8 @@ struct records_join {
 	unsigned count;
 	uint64_t newest_ns; /* latest start among the exchanges asked for */
 	struct proxy_row found;
-	TAILQ_HEAD(, waiting) list;
-	LIST_HEAD(, waiting) buckets[BUCKETS];
+	TAILQ_HEAD(waiting_list, waiting) list;
+	LIST_HEAD(waiting_bucket, waiting) buckets[BUCKETS];
 	char error[RECORDS_ERROR_MAX];
 };
 
@@ -92,11 +92,12 @@ struct records_join *records_join_new(const char *path, char err[RECORDS_ERROR_M
 
 void records_join_free(struct records_join *j)
 {
-	struct waiting *w;
+	struct waiting *w, *next;
 
 	if (j == NULL)
 		return;
-	while ((w = TAILQ_FIRST(&j->list)) != NULL) {
+	for (w = TAILQ_FIRST(&j->list); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, in_list);
 		proxy_row_fini(&w->row);
 		waiting_remove(j, w);
 	}
@@ -112,9 +113,10 @@ static bool is_past(const struct records_join *j, const struct proxy_row *row)
 
 static void forget_past(struct records_join *j)
 {
-	struct waiting *w;
+	struct waiting *w = TAILQ_FIRST(&j->list), *next;
 
-	while ((w = TAILQ_FIRST(&j->list)) != NULL && is_past(j, &w->row)) {
+	for (; w != NULL && is_past(j, &w->row); w = next) {
+		next = TAILQ_NEXT(w, in_list);
 		proxy_row_fini(&w->row);
 		waiting_remove(j, w);
 	}

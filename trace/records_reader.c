@@ -129,9 +129,8 @@ static void part_fini(struct row_part *p)
 static void leg_fini(struct row_leg *l)
 {
 	frame_list_fini(&l->handshake.frames);
-	part_fini(&l->request);
-	part_fini(&l->interim);
-	part_fini(&l->response);
+	for (int k = 0; k < PART_KINDS; k++)
+		part_fini(&l->part[k]);
 	frame_list_fini(&l->close.frames);
 }
 
@@ -173,10 +172,19 @@ static bool parse_close(const json_t *leg, struct row_close *out)
 	return get_frames(o, "frames", &out->frames);
 }
 
-static bool parse_leg(const json_t *flow, const char *key, struct row_leg *out)
+static bool parse_parts(const json_t *leg, struct row_part parts[PART_KINDS])
 {
-	const json_t *o = json_object_get(flow, key);
+	const json_t *tunnel = json_object_get(leg, "tunnel");
 
+	return parse_part(leg, "request", &parts[PART_REQUEST]) &&
+	       parse_part(leg, "interim", &parts[PART_INTERIM]) &&
+	       parse_part(leg, "response", &parts[PART_RESPONSE]) &&
+	       parse_part(tunnel, "up", &parts[PART_TUNNEL_UP]) &&
+	       parse_part(tunnel, "down", &parts[PART_TUNNEL_DOWN]);
+}
+
+static bool parse_leg(const json_t *o, struct row_leg *out)
+{
 	out->stream = -1;
 	out->there = json_is_object(o);
 	if (!out->there)
@@ -187,9 +195,20 @@ static bool parse_leg(const json_t *flow, const char *key, struct row_leg *out)
 	out->reused = json_is_true(json_object_get(o, "reused"));
 	out->stream = get_i64(o, "stream", -1);
 	(void)get_word(o, "anchor", out->anchor, sizeof(out->anchor));
-	return parse_handshake(o, &out->handshake) && parse_part(o, "request", &out->request) &&
-	       parse_part(o, "interim", &out->interim) &&
-	       parse_part(o, "response", &out->response) && parse_close(o, &out->close);
+	(void)get_word(o, "end", out->end, sizeof(out->end));
+	return parse_handshake(o, &out->handshake) && parse_parts(o, out->part) &&
+	       parse_close(o, &out->close);
+}
+
+static bool parse_tries(const json_t *backend, struct flow_row *row)
+{
+	const json_t *tries = json_object_get(backend, "tries");
+
+	row->tries_count = (unsigned)MIN(json_array_size(tries), (size_t)ROW_TRIES_MAX);
+	for (unsigned i = 0; i < row->tries_count; i++)
+		if (!parse_leg(json_array_get(tries, i), &row->tries[i]))
+			return false;
+	return true;
 }
 
 /* ---- rows ---- */
@@ -244,6 +263,8 @@ void flow_row_fini(struct flow_row *row)
 {
 	leg_fini(&row->client);
 	leg_fini(&row->backend);
+	for (unsigned i = 0; i < row->tries_count; i++)
+		leg_fini(&row->tries[i]);
 	free(row->dump);
 	free(row->phases_why);
 	free(row->overlap);
@@ -266,8 +287,9 @@ bool flow_row_parse(const char *line, size_t len, struct flow_row *row, char err
 		row->dump = get_text(o, "dump");
 		row->start_ns = get_clock(o, "start");
 		row->status = (unsigned)MIN(get_u64(o, "status"), 999);
-		room = parse_leg(o, "client", &row->client) &&
-		       parse_leg(o, "backend", &row->backend);
+		room = parse_leg(json_object_get(o, "client"), &row->client) &&
+		       parse_leg(json_object_get(o, "backend"), &row->backend) &&
+		       parse_tries(json_object_get(o, "backend"), row);
 		parse_phases(o, row);
 		row->phases_why = get_text(o, "phases_why");
 		row->overlap = get_value(o, "overlap");
@@ -298,12 +320,12 @@ bool conn_row_parse(const char *line, size_t len, struct conn_row *row, char err
 	conn_row_fini(row);
 	if (o == NULL)
 		return false;
-	row->conn = get_u64(o, "conn");
-	fine = get_word(o, "leg", leg, sizeof(leg)) && row->conn > 0 &&
+	fine = get_word(o, "leg", leg, sizeof(leg)) &&
 	       (strcmp(leg, "client") == 0 || strcmp(leg, "backend") == 0);
 	if (fine) {
 		row->leg = leg[0] == 'c' ? TAP_CLIENT : TAP_BACKEND;
 		(void)get_word(o, "run", row->run, sizeof(row->run));
+		row->conn = get_u64(o, "conn");
 		row->stream = get_i64(o, "stream", -1);
 		row->dump = get_text(o, "dump");
 		get_addr(o, "local", &row->local);
@@ -317,7 +339,7 @@ bool conn_row_parse(const char *line, size_t len, struct conn_row *row, char err
 	if (fine && room)
 		return true;
 	conn_row_fini(row);
-	return refuse(err, room ? "no \"leg\" and \"conn\" in it" : "no memory");
+	return refuse(err, room ? "no \"leg\" in it" : "no memory");
 }
 
 /* The last moment that came, in microseconds since start. */

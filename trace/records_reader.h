@@ -3,7 +3,7 @@
  *
  * Lines stream: one is in memory at a time, and files of any length, also ones that still grow, may be read.
  * A last line without its newline is not a line yet. Unknown members are skipped, missing ones are as
- * null: only `id` (of a connection `leg` and `conn`) must be there.
+ * null: only `id` (of a connection `leg`) must be there.
  */
 #ifndef TRACE_RECORDS_READER_H
 #define TRACE_RECORDS_READER_H
@@ -15,6 +15,7 @@
 #include "common/addr.h"
 #include "common/attrib.h"
 #include "common/exchange_record.h"
+#include "trace/part.h"
 #include "trace/phases.h"
 #include "trace/stream.h"
 
@@ -24,7 +25,7 @@
 #define RECORDS_ERROR_MAX 512
 #define RECORDS_LINE_MAX  (256u << 20)
 
-/* A request, response or interim range of one leg. there == false: null, nothing else is set. */
+/* A range of one leg. there == false: null, nothing else is set. */
 struct row_part {
 	bool there;
 	uint64_t seq; /* relative: the first data byte of the direction is 1 */
@@ -60,11 +61,12 @@ struct row_leg {
 	int64_t stream; /* Wireshark's tcp.stream in the dump; -1: null */
 	char anchor[ROW_WORD_MAX];
 	struct row_handshake handshake;
-	struct row_part request;
-	struct row_part interim;
-	struct row_part response;
+	struct row_part part[PART_KINDS];
 	struct row_close close;
+	char end[ROW_WORD_MAX]; /* of an earlier attempt, else empty */
 };
+
+#define ROW_TRIES_MAX (EXCHANGE_ATTEMPTS_MAX - 1)
 
 /* One line of flows.ndjson. Texts are NULL where the line has null. */
 struct flow_row {
@@ -76,6 +78,8 @@ struct flow_row {
 	unsigned status; /* 0: null */
 	struct row_leg client;
 	struct row_leg backend;
+	struct row_leg tries[ROW_TRIES_MAX]; /* earlier attempts on backend connections */
+	unsigned tries_count;
 	int64_t total_us; /* PHASE_UNKNOWN: null; then some of the phases may still be known */
 	int64_t phases_us[PHASES];
 	char *phases_why;
@@ -88,7 +92,7 @@ struct flow_row {
 struct conn_row {
 	char run[ROW_KEY_MAX];
 	enum tap_leg leg;
-	uint64_t conn;
+	uint64_t conn;  /* 0: null, the proxy never told of it */
 	int64_t stream; /* -1: null */
 	char *dump;
 	struct addr local; /* ADDR_NONE: null */

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <locale.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -149,6 +150,45 @@ unsigned screen_fit(const struct screen *s, const char *text, size_t len, unsign
 	return f.columns;
 }
 
+/* ---- lines of pieces ---- */
+
+void screen_line_begin(struct screen_line *l, const struct screen *s, unsigned indent,
+		       const char *head)
+{
+	*l = (struct screen_line){.screen = s, .indent = indent, .column = indent, .empty = true};
+	fprintf(s->out, "%-*s", (int)indent, head);
+}
+
+void screen_line_put(struct screen_line *l, const char *separator, const char *fmt, ...)
+{
+	FILE *out = l->screen->out;
+	char piece[SCREEN_COLUMNS + 1];
+	unsigned separator_len = (unsigned)strlen(separator), len;
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(piece, sizeof(piece), fmt, ap);
+	va_end(ap);
+	len = (unsigned)strlen(piece);
+	if (!l->empty && l->column + separator_len + len + 1 > SCREEN_COLUMNS) {
+		while (separator_len > 0 && separator[separator_len - 1] == ' ')
+			separator_len--;
+		fprintf(out, "%.*s\n%*s%s", (int)separator_len, separator, (int)l->indent, "",
+			piece);
+		l->column = l->indent + len;
+		return;
+	}
+	if (!l->empty)
+		l->column += (unsigned)fprintf(out, "%s", separator);
+	l->column += (unsigned)fprintf(out, "%s", piece);
+	l->empty = false;
+}
+
+void screen_line_end(struct screen_line *l)
+{
+	fprintf(l->screen->out, "\n");
+}
+
 /* ---- numbers ---- */
 
 /* value / unit in three significant digits. */
@@ -190,20 +230,34 @@ const char *screen_bytes(uint64_t bytes, char out[SCREEN_NUMBER_MAX])
 	return out;
 }
 
-void screen_frames(const struct frame_list *frames, unsigned ranges, char *out, size_t cap)
+void screen_frames(const struct frame_list *frames, unsigned columns, char *out, size_t cap)
 {
 	size_t used = 0;
 	uint32_t i = 0;
 
 	snprintf(out, cap, "none");
-	for (unsigned r = 0; r < ranges && i < frames->count && used < cap; r++) {
-		uint32_t first = frames->frames[i], last = first;
+	while (i < frames->count) {
+		uint32_t first = frames->frames[i], last = first, next = i + 1;
+		char range[48];
+		size_t len, rest;
 
-		while (++i < frames->count && frames->frames[i] == last + 1)
+		while (next < frames->count && frames->frames[next] == last + 1) {
 			last++;
-		used += (size_t)snprintf(out + used, cap - used, first == last ? "%s%u" : "%s%u-%u",
-					 r > 0 ? ", " : "", first, last);
+			next++;
+		}
+		len = (size_t)snprintf(range, sizeof(range), "%s%u", i > 0 ? ", " : "", first);
+		if (last > first)
+			len += (size_t)snprintf(range + len, sizeof(range) - len, "-%u", last);
+		rest = next == frames->count
+			       ? 0
+			       : (size_t)snprintf(NULL, 0, " and %u more", frames->count - next);
+		if (i > 0 && used + len + rest > columns)
+			break;
+		used += (size_t)snprintf(out + used, cap - used, "%s", range);
+		if (used >= cap)
+			return;
+		i = next;
 	}
-	if (i < frames->count && used < cap)
+	if (i > 0 && i < frames->count)
 		snprintf(out + used, cap - used, " and %u more", frames->count - i);
 }

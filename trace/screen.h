@@ -50,6 +50,24 @@ const char *screen_paint(const struct screen *s, enum paint p);
 unsigned screen_fit(const struct screen *s, const char *text, size_t len, unsigned columns,
 		    char *out, size_t cap);
 
+/*
+ * A line made of pieces: one that does not fit begins another line, `indent` columns in. Pieces are plain ASCII.
+ */
+struct screen_line {
+	const struct screen *screen;
+	unsigned indent;
+	unsigned column;
+	bool empty; /* nothing on this line yet: no separator is due */
+};
+
+/* head is printed first, in columns of its own up to indent. */
+void screen_line_begin(struct screen_line *l, const struct screen *s, unsigned indent,
+		       const char *head);
+/* separator stands between this piece and the one before, also at the end of a line. */
+void screen_line_put(struct screen_line *l, const char *separator, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+void screen_line_end(struct screen_line *l);
+
 #define SCREEN_NUMBER_MAX 24
 
 /* Three significant digits and a unit, at most 7 columns up to some days: "431 us", "4.31 ms", "12.3 s". */
@@ -58,7 +76,7 @@ const char *screen_us(int64_t us, char out[SCREEN_NUMBER_MAX]);
 /* At most 5 columns: "0", "1448", "65.5k", "1.25M". */
 const char *screen_bytes(uint64_t bytes, char out[SCREEN_NUMBER_MAX]);
 
-/* "14, 20-24, 31" cut with "and N more" behind `ranges` of them; "none" when empty. Needs no fit. */
-void screen_frames(const struct frame_list *frames, unsigned ranges, char *out, size_t cap);
+/* "14, 20-24, 31", cut to the columns with "and N more"; "none" when empty. At least one range stands. */
+void screen_frames(const struct frame_list *frames, unsigned columns, char *out, size_t cap);
 
 #endif

@@ -94,15 +94,28 @@ static void put_where(const struct flow_row *flow, char *out, size_t cap)
 
 static uint64_t leg_resent(const struct row_leg *leg)
 {
-	return leg->request.retransmitted_bytes + leg->interim.retransmitted_bytes +
-	       leg->response.retransmitted_bytes;
+	uint64_t bytes = 0;
+
+	for (int k = 0; k < PART_KINDS; k++)
+		bytes += leg->part[k].retransmitted_bytes;
+	return bytes;
 }
 
 static bool leg_misses(const struct row_leg *leg)
 {
-	return leg->request.missing_bytes + leg->interim.missing_bytes +
-		       leg->response.missing_bytes >
-	       0;
+	for (int k = 0; k < PART_KINDS; k++)
+		if (leg->part[k].missing_bytes > 0)
+			return true;
+	return false;
+}
+
+static uint64_t flow_resent(const struct flow_row *flow)
+{
+	uint64_t bytes = leg_resent(&flow->client) + leg_resent(&flow->backend);
+
+	for (unsigned i = 0; i < flow->tries_count; i++)
+		bytes += leg_resent(&flow->tries[i]);
+	return bytes;
 }
 
 static void put_backend(const struct screen *s, const struct row_leg *leg, char *out, size_t cap)
@@ -211,7 +224,7 @@ void table_add(struct table *t, const struct flow_row *flow, const struct proxy_
 {
 	const struct screen *s = t->screen;
 	const char *off = screen_paint(s, PAINT_OFF);
-	uint64_t resent = leg_resent(&flow->client) + leg_resent(&flow->backend);
+	uint64_t resent = flow_resent(flow);
 	char request[CELL_MAX], stamp[CLOCK_TEXT_LEN];
 	unsigned room, used;
 	struct cells c;
@@ -235,21 +248,20 @@ static const char *plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
-/* "(3 2xx, 1 5xx, 1 without an answer)" */
-static void put_classes(const struct table *t)
+/* "3 2xx, 1 5xx, 1 without an answer" */
+static void put_classes(const struct table *t, struct screen_line *line)
 {
 	static const char *const names[] = {"1xx", "2xx", "3xx", "4xx", "5xx", "without an answer"};
-	const char *before = "(";
+	const char *before = ": ";
 
 	for (int i = 0; i < 6; i++) {
 		uint64_t n = t->by_class[(i + 1) % 6];
 
 		if (n == 0)
 			continue;
-		fprintf(t->screen->out, "%s%" PRIu64 " %s", before, n, names[i]);
+		screen_line_put(line, before, "%" PRIu64 " %s", n, names[i]);
 		before = ", ";
 	}
-	fprintf(t->screen->out, ")");
 }
 
 /* What the reader should know before trusting the lines above. Nothing when all was seen once. */
@@ -274,22 +286,27 @@ void table_end(struct table *t)
 {
 	FILE *out = t->screen->out;
 	uint64_t reused = t->with_backend - t->opened;
+	struct screen_line line;
 	char us[SCREEN_NUMBER_MAX];
 
 	if (t->exchanges == 0) {
 		fprintf(out, "no exchanges\n");
 		return;
 	}
-	fprintf(out, "\n%" PRIu64 " exchange%s ", t->exchanges, plural(t->exchanges));
-	put_classes(t);
+	fprintf(out, "\n");
+	screen_line_begin(&line, t->screen, 0, "");
+	screen_line_put(&line, "", "%" PRIu64 " exchange%s", t->exchanges, plural(t->exchanges));
+	put_classes(t, &line);
 	if (t->timed > 0) {
-		fprintf(out, ", mean %s", screen_us((int64_t)(t->total_us / t->timed), us));
-		fprintf(out, ", longest %s (%.*s)", screen_us(t->longest_us, us), ID_SHOWN,
-			t->longest);
+		screen_line_put(&line, "; ", "mean %s",
+				screen_us((int64_t)(t->total_us / t->timed), us));
+		screen_line_put(&line, ", ", "longest %s (%.*s)", screen_us(t->longest_us, us),
+				ID_SHOWN, t->longest);
 	}
 	if (t->with_backend > 0)
-		fprintf(out, "; %" PRIu64 " backend connection%s opened, reused %" PRIu64 " time%s",
-			t->opened, plural(t->opened), reused, plural(reused));
-	fprintf(out, "\n");
+		screen_line_put(&line, "; ",
+				"%" PRIu64 " backend connection%s, reused %" PRIu64 " time%s",
+				t->opened, plural(t->opened), reused, plural(reused));
+	screen_line_end(&line);
 	put_warnings(t);
 }
