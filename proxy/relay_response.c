@@ -4,7 +4,7 @@
  * Never forwards a byte of a head as it came: heads are read and written anew. Invariant: the
  * backend is read only while the client has taken everything.
  */
-#include "proxy/relay_response.h"
+#include "proxy/relay_parts.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /*
- * relay_response.h -- the way back: the backend's response, read, written anew and streamed to the
- * client; and the tunnel after a 101. Parts of relay.h, used by relay.c alone.
+ * relay_parts.h -- the parts of relay.h that relay.c drives: the way there, the way back, and the
+ * tunnel after a 101.
  */
-#ifndef PROXY_RELAY_RESPONSE_H
-#define PROXY_RELAY_RESPONSE_H
+#ifndef PROXY_RELAY_PARTS_H
+#define PROXY_RELAY_PARTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +13,9 @@
 #include "proxy/conn.h"
 
 struct relay;
+
+/* Read once from the client, as far as the request goes, and pass on. True when something moved. */
+bool relay_request(struct relay *r) MUST_CHECK;
 
 /* Read once from the backend and pass on. True when something moved. */
 bool relay_response(struct relay *r) MUST_CHECK;
