@@ -21,7 +21,7 @@ static enum reason relay_check(const struct relay *r)
 
 	if (h->method == HTTP_METHOD_CONNECT)
 		return REASON_METHOD_REFUSED;
-	if (h->minor == 1 && h->host.len == 0 && cfg->missing_host == CONFIG_MISSING_HOST_REJECT)
+	if (h->minor == 1 && !h->host_present && cfg->missing_host == CONFIG_MISSING_HOST_REJECT)
 		return REASON_MISSING_HOST;
 	if (cfg->max_body_bytes > 0 && h->framing == HTTP_BODY_LENGTH &&
 	    h->content_length > cfg->max_body_bytes)
