@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/http_body.h"
 
@@ -123,22 +124,23 @@ static void same_outcome(const struct outcome *a, const struct outcome *b)
  * A decoder that takes nothing but what RFC 9112 section 7.1 has at its strictest: digits without
  * leading zeros, CRLF, data, CRLF; a last chunk "0"; trailer lines with a colon; an empty line.
  */
+static unsigned strict_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	CHECK((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'));
+	return (unsigned)((c | 0x20) - 'a' + 10);
+}
+
 static size_t strict_size(const char **p, const char *end)
 {
+	const char *first = *p;
 	size_t size = 0;
 
-	CHECK(*p < end && (**p != '0' || (*p)[1] == '\r'));
-	while (*p < end && **p != '\r') {
-		const char *digits = "0123456789abcdef";
-		const char *d = memchr(digits, **p | 0x20, 16);
-
-		if (**p >= '0' && **p <= '9')
-			d = digits + (**p - '0');
-		CHECK(d != NULL);
-		size = size * 16 + (size_t)(d - digits);
-		(*p)++;
-	}
-	CHECK(end - *p >= 2 && (*p)[0] == '\r' && (*p)[1] == '\n');
+	while (*p < end && **p != '\r')
+		size = size * 16 + strict_digit(*(*p)++);
+	CHECK(*p > first && (*first != '0' || *p == first + 1));
+	CHECK(end - *p >= 2 && (*p)[1] == '\n');
 	*p += 2;
 	return size;
 }

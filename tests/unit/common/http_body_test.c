@@ -5,6 +5,7 @@
 #include "common/http_body.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -390,18 +391,17 @@ Test(http_body, trailer_limit_is_exact)
 static size_t feed_endlessly(const char *start, const char *unit, size_t max)
 {
 	char buf[256];
-	size_t used, out_len, tail_len, fed = strlen(start);
+	size_t used, out_len, tail_len, n;
+	size_t fed = (size_t)snprintf(buf, sizeof(buf), "%s", start);
 	const char *tail;
 
-	memcpy(buf, start, fed);
 	if (http_body_filter(&body, buf, fed, &used, &out_len, &tail, &tail_len) != HTTP_MORE)
 		return 0;
 	while (fed < max) {
-		memcpy(buf, unit, strlen(unit));
-		if (http_body_filter(&body, buf, strlen(unit), &used, &out_len, &tail, &tail_len) !=
-		    HTTP_MORE)
+		n = (size_t)snprintf(buf, sizeof(buf), "%s", unit);
+		if (http_body_filter(&body, buf, n, &used, &out_len, &tail, &tail_len) != HTTP_MORE)
 			return fed;
-		fed += strlen(unit);
+		fed += n;
 	}
 	return max;
 }

@@ -301,25 +301,38 @@ Test(rewrite, white_space_becomes_one_space)
 	expect("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nY: z\r\nZ: a b\tc\r\nW: v\r\n" ADDED("a"));
 }
 
+/* `times` empty fields, each of which grows by its space. */
+static size_t put_empty_fields(char *text, size_t cap, int times)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < times; i++)
+		at += (size_t)snprintf(text + at, cap - at, "X:\r\n");
+	return at;
+}
+
 /* The most that can be added, to the least that can be told. */
 Test(rewrite, room_is_enough_for_the_worst_request)
 {
 	struct rewrite_request ctx = plain;
-	char text[8192] = "GET http://";
-	size_t at;
+	char host[2001], fields[1024], text[8192];
 
 	ctx.client_ip = "1111:2222:3333:4444:5555:6666:7777:8888%4294967295";
 	ctx.client_ip_len = strlen(ctx.client_ip);
 	ctx.proto = "https";
-	memset(text + 11, 'h', 2000);
-	strcat(text, " HTTP/1.0\r\nX-Forwarded-For:a\r\nConnection:upgrade\r\n");
-	at = strlen(text);
-	for (int i = 0; i < 200; i++)
-		at += (size_t)sprintf(text + at, "X:\r\n");
-	strcat(text, "\r\n");
+	memset(host, 'h', sizeof(host) - 1);
+	host[sizeof(host) - 1] = '\0';
+	put_empty_fields(fields, sizeof(fields), 200);
+	snprintf(text, sizeof(text), "GET http://%s HTTP/1.0\r\nX-Forwarded-For:a\r\n%s\r\n", host,
+		 fields);
 	request_with(text, &ctx);
-	text[2011 + 8] = '1';
-	strcpy(text + at, "TE:trailers\r\nMax-Forwards:4294967294\r\n\r\n");
+	snprintf(text, sizeof(text),
+		 "GET http://%s HTTP/1.1\r\nConnection:upgrade\r\nUpgrade:websocket\r\n"
+		 "TE:trailers\r\n%s\r\n",
+		 host, fields);
+	request_with(text, &ctx);
+	snprintf(text, sizeof(text),
+		 "TRACE / HTTP/1.1\r\nHost:%s\r\nMax-Forwards:4294967294\r\n%s\r\n", host, fields);
 	request_with(text, &ctx);
 }
 
@@ -451,15 +464,14 @@ Test(rewrite, switching_protocols)
 Test(rewrite, room_is_enough_for_the_worst_response)
 {
 	struct rewrite_response ctx = {REWRITE_CONNECTION_KEEP_ALIVE, false, NOW_S};
-	char text[4096] = "HTTP/1.1 200\r\n";
+	char fields[1024], text[2048];
 
-	for (int i = 0; i < 200; i++)
-		strcat(text, "X:\r\n");
-	strcat(text, "\r\n");
+	put_empty_fields(fields, sizeof(fields), 200);
+	snprintf(text, sizeof(text), "HTTP/1.1 200\r\n%s\r\n", fields);
 	response_for(text, &ctx, HTTP_METHOD_GET, false);
-	strcpy(text, "HTTP/1.1 101\r\nConnection:upgrade\r\nUpgrade:websocket\r\n\r\n");
 	ctx.connection = REWRITE_CONNECTION_UPGRADE;
-	response_for(text, &ctx, HTTP_METHOD_GET, true);
+	response_for("HTTP/1.1 101\r\nConnection:upgrade\r\nUpgrade:websocket\r\n\r\n", &ctx,
+		     HTTP_METHOD_GET, true);
 }
 
 /* ---- answers of our own -------------------------------------------------------------------- */
