@@ -150,6 +150,11 @@ class Stream:
         if len(self.sent_bytes) < KEEP_BYTES:
             self.sent_bytes += data
 
+    def send_with_fin(self, data):
+        """The last bytes and the FIN in one segment, as far as they fit."""
+        self._count_sent(data[:self.sock.send(data, socket.MSG_MORE)])
+        self.half_close()
+
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)
 
