@@ -274,6 +274,7 @@ static enum capture_file_result read_block_head(struct capture_file *f, struct b
 	size_t got = byte_source_fill(f->source, 8);
 	struct cursor c = cursor_of(byte_source_at(f->source), got);
 
+	f->item_at = byte_source_offset(f->source);
 	if (got == 0 && byte_source_error(f->source) == 0)
 		return CAPTURE_FILE_END;
 	if (got < 8)

@@ -28,7 +28,8 @@ struct capture_file {
 	bool swapped; /* of the section, or the file */
 	bool broken;
 	uint32_t frame;
-	size_t passed; /* bytes at the source that the last packet stands in */
+	uint64_t item_at; /* offset of the packet or block at hand */
+	size_t passed;    /* bytes at the source that the last packet stands in */
 	struct capture_file_interface *interfaces;
 	unsigned interface_count;
 	unsigned interface_cap;

@@ -32,7 +32,7 @@ enum capture_file_result capture_file_fail(struct capture_file *f, char err[CAPT
 
 	f->broken = true;
 	n = snprintf(err, CAPTURE_FILE_ERROR_MAX, "%.300s: byte %llu: ", f->name,
-		     (unsigned long long)byte_source_offset(f->source));
+		     (unsigned long long)f->item_at);
 	va_start(args, fmt);
 	vsnprintf(err + n, CAPTURE_FILE_ERROR_MAX - (size_t)n, fmt, args);
 	va_end(args);
@@ -241,6 +241,7 @@ enum capture_file_result capture_file_next(struct capture_file *f, struct packet
 	if (!byte_source_skip(f->source, f->passed))
 		return capture_file_cut(f, err, "a packet");
 	f->passed = 0;
+	f->item_at = byte_source_offset(f->source);
 	return f->blocks ? capture_blocks_next(f, p, err) : next_pcap(f, p, err);
 }
 
