@@ -31,7 +31,8 @@ static void fini(void)
 Test(conn, counts_what_it_read_and_what_was_taken, .init = init, .fini = fini)
 {
 	char bytes[16];
-	struct iovec parts[3] = {{"ab", 2}, {"", 0}, {"cde", 3}};
+	char ab[] = "ab", cde[] = "cde";
+	struct iovec parts[3] = {{ab, 2}, {NULL, 0}, {cde, 3}};
 
 	cr_assert_eq(send(peer, "hello", 5, 0), 5);
 	cr_assert_eq(conn_read(&c, bytes, 3), 3);
@@ -75,11 +76,12 @@ Test(conn, keeps_what_the_socket_does_not_take, .init = init, .fini = fini)
 
 Test(conn, order_holds_behind_pending_bytes, .init = init, .fini = fini)
 {
-	struct iovec part = {"x", 1};
+	char xy[] = "xy";
+	struct iovec part = {xy, 1};
 
 	c.writable = false;
 	cr_assert(conn_send(&c, &part, 1));
-	part.iov_base = "y";
+	part.iov_base = xy + 1;
 	c.writable = true;
 	cr_assert(conn_send(&c, &part, 1));
 	cr_assert_eq(conn_pending(&c), 2);
@@ -90,7 +92,7 @@ Test(conn, order_holds_behind_pending_bytes, .init = init, .fini = fini)
 Test(conn, tells_again_end_and_failure_apart, .init = init, .fini = fini)
 {
 	char bytes[4];
-	struct iovec part = {"z", 1};
+	struct iovec part = {bytes, 1};
 
 	cr_assert_eq(conn_read(&c, bytes, sizeof(bytes)), CONN_AGAIN);
 	cr_assert(c.drained);
