@@ -55,6 +55,7 @@ enum layer {
 struct decoder {
 	struct cursor c;     /* captured bytes from here on, none beyond the IP datagram */
 	uint32_t wire_left;  /* bytes on the wire from here on */
+	uint32_t frame_len;  /* of the whole packet on the wire */
 	uint8_t ip_version;  /* of the innermost datagram */
 	bool length_unknown; /* IPv6 payload length 0: a jumbo option may tell */
 	enum decode_result result;
@@ -454,6 +455,7 @@ static enum layer step_tcp(struct decoder *d)
 	seg->payload_off = (uint32_t)(d->c.at - d->start);
 	seg->payload_captured = (uint32_t)cursor_left(&d->c);
 	seg->payload_len = d->wire_left;
+	seg->payload_framed = MIN(d->wire_left, d->frame_len - seg->payload_off);
 	return end_with(d, DECODE_TCP);
 }
 
@@ -504,6 +506,7 @@ enum decode_result decode_packet(const struct packet *p, struct segment *seg)
 	struct decoder d = {
 		.c = cursor_of(p->bytes, p->cap_len),
 		.wire_left = MAX(p->wire_len, p->cap_len),
+		.frame_len = MAX(p->wire_len, p->cap_len),
 		.result = layer == LAYER_END ? DECODE_OTHER : DECODE_MALFORMED,
 		.start = p->bytes,
 		.seg = seg,

@@ -256,6 +256,7 @@ static void expect_segment(const char *name, const struct segment *got, const st
 	EXPECT_FIELD(payload_off);
 	EXPECT_FIELD(payload_captured);
 	EXPECT_FIELD(payload_len);
+	cr_expect_eq(got->payload_framed, want->payload_len, "%s", name);
 }
 
 Test(decode, every_field_of_every_layer)
@@ -357,6 +358,7 @@ Test(decode, ip_length_counts_beyond_the_frame)
 
 	cr_expect_eq(CHANGED(ipv4, LINK_IPV4, 2, 1), DECODE_TCP);
 	cr_expect_eq(seg.payload_len, 256 + 18);
+	cr_expect_eq(seg.payload_framed, 18);
 	cr_expect_eq(seg.payload_captured, 18);
 }
 
