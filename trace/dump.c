@@ -93,6 +93,9 @@ static void write_packet(struct dump *d, const struct dump_packet *packet, const
 		return;
 	p.bytes = bytes;
 	p.cap_len = kept_bytes(d, packet);
+	/* On loopback both ends are this machine's: the proxy's own addresses tell. */
+	if (p.direction == PACKET_DIRECTION_UNKNOWN && packet->place.track != NULL)
+		p.direction = track_direction(packet->place.track, packet->place.from);
 	comments_write(&packet->place, &d->comments);
 	if (!pcapng_packet(d->w, &p, d->comments.at, d->comments.count))
 		lose(d, "it cannot be written");

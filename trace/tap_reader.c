@@ -265,7 +265,8 @@ bool tap_read_head(const void *bytes, size_t len, struct tap_message *m)
 	return read_head(&c, m);
 }
 
-const char *tap_read(const void *bytes, size_t len, const struct tap_calls *calls)
+const char *tap_read(const void *bytes, size_t len, const struct tap_calls *calls,
+		     uint64_t *mono_ns)
 {
 	struct cursor c = cursor_of(bytes, len);
 	struct tap_message m;
@@ -284,6 +285,7 @@ const char *tap_read(const void *bytes, size_t len, const struct tap_calls *call
 		body = cursor_sub(&c, head.len);
 		if (body.failed)
 			return "a record ends behind its message";
+		*mono_ns = head.mono_ns;
 		fault = read_record(head.type, &body, &m, calls);
 	}
 	return fault;

@@ -34,9 +34,10 @@ bool tap_read_head(const void *bytes, size_t len, struct tap_message *m) MUST_CH
 
 /*
  * One message. NULL: fine. Else what is wrong with it, in one sentence; the records before the wrong one
- * have been passed on.
+ * have been passed on. mono_ns receives the time of its last record, and keeps what it holds when there is none.
  */
-const char *tap_read(const void *bytes, size_t len, const struct tap_calls *calls) MUST_CHECK;
+const char *tap_read(const void *bytes, size_t len, const struct tap_calls *calls,
+		     uint64_t *mono_ns) MUST_CHECK;
 
 /* Is this what a proxy can have counted? Used for the log as well. NULL: yes, else what is wrong. */
 const char *exchange_record_fault(const struct exchange_record *x) MUST_CHECK;

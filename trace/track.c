@@ -186,3 +186,12 @@ struct track *track_resolve(struct flow_table *flows, struct conn *c, uint64_t m
 	name_as(c, t);
 	return t;
 }
+
+uint8_t track_direction(const struct track *t, uint8_t from)
+{
+	const struct conn *c = t->conn[t->conn[TAP_CLIENT] != NULL ? TAP_CLIENT : TAP_BACKEND];
+
+	if (t->flow == NULL || c == NULL)
+		return PACKET_DIRECTION_UNKNOWN;
+	return track_our_side(t, c) == from ? PACKET_OUTBOUND : PACKET_INBOUND;
+}

@@ -78,6 +78,9 @@ struct track *track_resolve(struct flow_table *flows, struct conn *c, uint64_t m
 /* c is about to be dropped. */
 void track_forget_conn(struct conn *c);
 
+/* Which way a packet of it went that this side sent, seen from the proxy (enum packet_direction). */
+uint8_t track_direction(const struct track *t, uint8_t from) MUST_CHECK;
+
 /* Index of the flow's side that is the proxy's end of c. */
 static inline unsigned track_our_side(const struct track *t, const struct conn *c)
 {

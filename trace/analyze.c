@@ -1,0 +1,406 @@
+/*
+ * analyze.c -- reads the log, then the packets, through the same pipeline as a live run.
+ *
+ * Files that it makes get their names when they are complete: what stood there before stays until
+ * then, and may be an input.
+ */
+#include "trace/analyze.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "trace/log_reader.h"
+#include "trace/merge.h"
+#include "trace/outputs.h"
+#include "trace/pipeline.h"
+#include "trace/show.h"
+
+#define MERGED_NAME "dump.pcapng"
+#define PART_SUFFIX ".part"
+/* Packets of one file are nearly in order of time: nothing comes so much behind the newest. */
+#define DISORDER_NS NS_PER_S
+
+struct analyze {
+	const struct analyze_options *o;
+	const char *out;                  /* o->out, or a folder of our own */
+	char dump_name[OUTPUTS_NAME_MAX]; /* as the records name it */
+	bool with_dump;                   /* an annotated copy is written */
+	struct merge *merge;
+	struct pipeline *pipeline;
+	struct pcapng *dump; /* the pipeline's */
+	struct lines *flows;
+	struct lines *conns;
+	unsigned described; /* interfaces that the dump knows */
+	uint64_t newest_ns;
+	bool has_one_run;
+	uint32_t run;
+	uint64_t exchanges;
+	bool has_failed;
+	char log_fault[LOG_ERROR_MAX];
+};
+
+static bool complain(struct analyze *a, const char *text)
+{
+	log_error("%s", text);
+	a->has_failed = true;
+	return false;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static bool is_same_file(const char *path, const char *other)
+{
+	struct stat a, b;
+
+	return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+/* The annotated copy of x.pcap is x.pcapng; the capture itself when it stands in the folder already. */
+static bool name_dump(struct analyze *a)
+{
+	const char *base = base_name(a->o->captures[0]);
+	size_t len = strlen(base);
+	char path[OUTPUTS_PATH_MAX];
+
+	if (a->o->capture_count > 1 || strcmp(base, "-") == 0)
+		base = MERGED_NAME;
+	len = strlen(base);
+	if (len == 0 || len + sizeof(".pcapng") > sizeof(a->dump_name))
+		return complain(a, "the name of the capture is too long");
+	memcpy(a->dump_name, base, len + 1);
+	if (a->o->out == NULL)
+		return true;
+	if (ends_with(base, ".pcap"))
+		memcpy(a->dump_name + len, "ng", sizeof("ng"));
+	else if (!ends_with(base, ".pcapng"))
+		memcpy(a->dump_name + len, ".pcapng", sizeof(".pcapng"));
+	if (!outputs_path(path, a->out, a->dump_name))
+		return complain(a, "--out: the path is too long");
+	a->with_dump = a->o->capture_count > 1 || !is_same_file(path, a->o->captures[0]);
+	return true;
+}
+
+/* dir/name.part while it is written. */
+static bool part_path(const struct analyze *a, const char *name, char out[OUTPUTS_PATH_MAX])
+{
+	int len = snprintf(out, OUTPUTS_PATH_MAX, "%s/%s" PART_SUFFIX, a->out, name);
+
+	return len > 0 && len < OUTPUTS_PATH_MAX;
+}
+
+static void keep_part(struct analyze *a, const char *name)
+{
+	char part[OUTPUTS_PATH_MAX], path[OUTPUTS_PATH_MAX];
+
+	if (!part_path(a, name, part) || !outputs_path(path, a->out, name) ||
+	    rename(part, path) == 0)
+		return;
+	log_error("%s: %s", path, strerror(errno));
+	a->has_failed = true;
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static struct lines *open_lines(struct analyze *a, const char *name)
+{
+	char path[OUTPUTS_PATH_MAX], err[LINES_ERROR_MAX];
+	struct lines *l;
+
+	if (!part_path(a, name, path)) {
+		complain(a, "--out: the path is too long");
+		return NULL;
+	}
+	l = lines_open(path, LINES_NEW, err);
+	if (l == NULL)
+		complain(a, err);
+	return l;
+}
+
+static bool open_dump(struct analyze *a, struct pipeline_options *o)
+{
+	char path[OUTPUTS_PATH_MAX];
+	int fd;
+
+	if (!a->with_dump)
+		return true;
+	if (!part_path(a, a->dump_name, path))
+		return complain(a, "--out: the path is too long");
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
+	if (fd >= 0)
+		o->dump = pcapng_new(fd, APPLICATION_NAME);
+	if (o->dump != NULL)
+		return true;
+	log_error("%s: %s", path, strerror(errno));
+	a->has_failed = true;
+	return false;
+}
+
+static bool open_files(struct analyze *a)
+{
+	struct pipeline_options o = {.hold_ns = a->o->hold_ms * NS_PER_MS,
+				     .dump_name = a->dump_name};
+	char err[CAPTURE_FILE_ERROR_MAX];
+
+	a->merge = merge_open(a->o->captures, a->o->capture_count, err);
+	if (a->merge == NULL)
+		return complain(a, err);
+	a->flows = open_lines(a, "flows.ndjson");
+	a->conns = a->flows != NULL ? open_lines(a, "conns.ndjson") : NULL;
+	if (a->conns == NULL || !open_dump(a, &o))
+		return false;
+	o.flows = a->flows;
+	o.conns = a->conns;
+	a->pipeline = pipeline_new(&o);
+	if (a->pipeline == NULL)
+		return complain(a, "no memory");
+	a->dump = pipeline_dump(a->pipeline);
+	return true;
+}
+
+/* ---- the log --------------------------------------------------------------------------------- */
+
+/* The run of connections that nobody told of is known when the log has one run only. */
+static void note_run(struct analyze *a, const struct exchange_record *x)
+{
+	a->has_one_run = a->exchanges == 0 || (a->has_one_run && a->run == x->run);
+	a->run = x->run;
+	a->exchanges++;
+}
+
+/* All records up to the first that is wrong; the fault is kept. False: it cannot be read at all. */
+static bool read_log(struct analyze *a)
+{
+	struct log_reader *r = log_reader_open(a->o->log, a->log_fault);
+	struct exchange_record x;
+
+	if (r == NULL)
+		return complain(a, a->log_fault);
+	a->log_fault[0] = '\0';
+	while (log_reader_next(r, &x, a->log_fault) == LOG_RECORD) {
+		note_run(a, &x);
+		correlate_exchange(pipeline_correlate(a->pipeline), &x);
+	}
+	if (log_reader_is_torn(r))
+		log_notice("%s: its last line is torn and was left out", a->o->log);
+	if (a->has_one_run)
+		pipeline_set_run(a->pipeline, a->run);
+	log_reader_close(r);
+	return true;
+}
+
+/* ---- the packets ----------------------------------------------------------------------------- */
+
+/* An interface may turn up in the middle of a file. */
+static bool describe_interfaces(struct analyze *a)
+{
+	while (a->dump != NULL && a->described < merge_interfaces(a->merge)) {
+		struct pcapng_interface i = {
+			.name = merge_interface_name(a->merge, a->described),
+			.link = merge_interface_link(a->merge, a->described),
+		};
+
+		if (i.name == NULL)
+			i.name = "unknown";
+		if (!pcapng_interface(a->dump, &i))
+			return false;
+		a->described++;
+	}
+	return true;
+}
+
+static bool read_packets(struct analyze *a)
+{
+	struct packet p;
+
+	while (merge_next(a->merge, &p)) {
+		if (!describe_interfaces(a))
+			return complain(a, "the annotated capture cannot be written");
+		pipeline_packet(a->pipeline, &p);
+		a->newest_ns = MAX(a->newest_ns, p.ts_ns);
+		if (a->newest_ns > DISORDER_NS)
+			pipeline_clock(a->pipeline, a->newest_ns - DISORDER_NS, a->newest_ns);
+	}
+	pipeline_end(a->pipeline);
+	return true;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static bool write_all(int fd, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, bytes, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		bytes += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static bool copy_bytes(int from, int to)
+{
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = read(from, buf, sizeof(buf))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || !write_all(to, buf, (size_t)n))
+			return false;
+	}
+	return true;
+}
+
+/* So that the folder holds all that `show` needs. */
+static void copy_log(struct analyze *a)
+{
+	char path[OUTPUTS_PATH_MAX], part[OUTPUTS_PATH_MAX];
+	int from, to;
+	bool copied = false;
+
+	if (!outputs_path(path, a->out, "proxy.ndjson") || !part_path(a, "proxy.ndjson", part) ||
+	    is_same_file(path, a->o->log))
+		return;
+	from = open(a->o->log, O_RDONLY | O_CLOEXEC);
+	to = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (from >= 0 && to >= 0)
+		copied = copy_bytes(from, to);
+	if (!copied) {
+		log_error("%s: %s", path, strerror(errno));
+		a->has_failed = true;
+	}
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	if (copied)
+		keep_part(a, "proxy.ndjson");
+}
+
+static void say_end(struct analyze *a)
+{
+	struct pipeline_counters n;
+
+	pipeline_counters(a->pipeline, &n);
+	log_notice("%llu packets, %llu exchanges, %llu connections", (unsigned long long)n.packets,
+		   (unsigned long long)(n.correlate.exchanges - n.outside),
+		   (unsigned long long)n.correlate.conns);
+	if (n.outside > 0)
+		log_notice("%llu exchanges of the log lie outside the capture",
+			   (unsigned long long)n.outside);
+	if (n.lost > 0)
+		log_warning("%llu packets and lines were not used: no memory, or a line twice",
+			    (unsigned long long)n.lost);
+	if (merge_fault(a->merge) != NULL)
+		complain(a, merge_fault(a->merge));
+	if (a->log_fault[0] != '\0')
+		complain(a, a->log_fault);
+}
+
+static void drop_part(struct analyze *a, const char *name)
+{
+	char part[OUTPUTS_PATH_MAX];
+
+	if (part_path(a, name, part))
+		unlink(part);
+}
+
+static void close_files(struct analyze *a, bool is_whole)
+{
+	void (*done)(struct analyze * a, const char *name) = is_whole ? keep_part : drop_part;
+
+	pipeline_free(a->pipeline);
+	if (lines_close(a->flows) + lines_close(a->conns) > 0)
+		a->has_failed = true;
+	merge_close(a->merge);
+	done(a, "flows.ndjson");
+	done(a, "conns.ndjson");
+	if (a->with_dump)
+		done(a, a->dump_name);
+	if (is_whole)
+		copy_log(a);
+}
+
+static void analyze(struct analyze *a)
+{
+	bool is_whole = name_dump(a) && open_files(a) && read_log(a) && read_packets(a);
+
+	if (is_whole)
+		say_end(a);
+	close_files(a, is_whole);
+}
+
+/* ---- without a folder: one of our own, for as long as the table is printed ------------------- */
+
+static void remove_folder(const char *dir)
+{
+	static const char *const names[] = {"flows.ndjson", "conns.ndjson", "proxy.ndjson"};
+	char path[OUTPUTS_PATH_MAX];
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		if (outputs_path(path, dir, names[i]))
+			unlink(path);
+		snprintf(path, sizeof(path), "%s/%s" PART_SUFFIX, dir, names[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+static void print_table(struct analyze *a)
+{
+	char folder[] = "/tmp/flowtrace.XXXXXX";
+	char word[] = "show";
+	char *argv[] = {word, folder, NULL};
+
+	if (mkdtemp(folder) == NULL) {
+		log_error("%s: %s", folder, strerror(errno));
+		a->has_failed = true;
+		return;
+	}
+	a->out = folder;
+	analyze(a);
+	if (show_main(2, argv) != 0)
+		a->has_failed = true;
+	remove_folder(folder);
+}
+
+int analyze_run(const struct analyze_options *o)
+{
+	struct analyze a = {.o = o, .out = o->out};
+	char err[OUTPUTS_ERROR_MAX];
+
+	if (o->out == NULL) {
+		print_table(&a);
+	} else if (outputs_make_dir(o->out, err)) {
+		analyze(&a);
+	} else {
+		complain(&a, err);
+	}
+	return a.has_failed ? 1 : 0;
+}

@@ -1,0 +1,472 @@
+/*
+ * live.c -- the loop of a live capture: captures into the sorter, the tap into the ledger, and what is
+ * surely complete on into the pipeline.
+ *
+ * Nothing here waits for the proxy, and nothing but poll() waits at all.
+ *
+ * Invariant: packets go on when they are older than now less LAG_NS, `now` having been taken before
+ * every handle was drained. The packet clock is the smaller of that and of what the tap has told.
+ */
+#include "trace/live.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "trace/capture.h"
+#include "trace/outputs.h"
+#include "trace/pipeline.h"
+#include "trace/sorter.h"
+#include "trace/tap_client.h"
+
+#define LAG_NS        ((3 * CAPTURE_BLOCK_MS + 8) * NS_PER_MS)
+#define ENDPOINTS_MAX 64
+#define FLUSH_NS      (200 * NS_PER_MS)
+#define AFTER_EOF_NS  (2 * NS_PER_S)
+#define BUSY_MS       5
+#define IDLE_MS       250
+#define HEADERS_SNAP  256
+
+enum live_state {
+	LIVE_RUNS,
+	LIVE_LINGERS, /* the proxy is gone: its connections close */
+	LIVE_DRAINS,  /* until what was captured before stop_ns has been seen */
+	LIVE_OVER,
+};
+
+struct live {
+	const struct live_options *o;
+	enum live_state state;
+	uint64_t until_ns; /* LINGERS: monotonic; DRAINS: CLOCK_REALTIME */
+	uint32_t run;
+	struct capture_endpoint endpoints[ENDPOINTS_MAX];
+	unsigned endpoint_count;
+	bool has_endpoints; /* the first set is complete */
+	struct tap_client *tap;
+	struct capture *capture;
+	bool is_gone[CAPTURE_MAX];
+	struct sorter *sorter;
+	struct outputs files;
+	struct pipeline *pipeline;
+	int signal_fd;
+	struct pollfd *polled;
+	unsigned polled_cap;
+	uint64_t start_ns;
+	uint64_t flushed_ns;
+	uint64_t lost; /* packets that memory was missing for */
+};
+
+/* ---- what the tap tells ---------------------------------------------------------------------- */
+
+static void on_hello(void *arg, const struct tap_message *m, const struct tap_hello *r)
+{
+	struct live *l = arg;
+
+	(void)r;
+	l->run = m->run;
+}
+
+static void on_endpoint(void *arg, const struct tap_message *m, const struct tap_endpoint *r)
+{
+	struct live *l = arg;
+	bool is_listener = r->leg == TAP_CLIENT;
+
+	(void)m;
+	if (l->pipeline != NULL && is_listener)
+		correlate_listener(pipeline_correlate(l->pipeline), &r->addr);
+	/* The filter stays as it is: a named backend is captured by port. */
+	if (l->has_endpoints)
+		return;
+	if (l->endpoint_count < ENDPOINTS_MAX)
+		l->endpoints[l->endpoint_count++] = (struct capture_endpoint){
+			.addr = r->addr, .by_port = r->named != 0, .listener = is_listener};
+	l->has_endpoints = r->last != 0;
+}
+
+static void on_open(void *arg, const struct tap_message *m, const struct tap_open *r)
+{
+	struct live *l = arg;
+
+	correlate_open(pipeline_correlate(l->pipeline), m->run, r);
+}
+
+static void on_begin(void *arg, const struct tap_message *m, const struct tap_begin *r)
+{
+	struct live *l = arg;
+
+	correlate_begin(pipeline_correlate(l->pipeline), m->run, r,
+			tap_client_real_ns(l->tap, r->r.mono_ns));
+}
+
+static void on_progress(void *arg, const struct tap_message *m, const struct tap_progress *r)
+{
+	struct live *l = arg;
+
+	ledger_progress(correlate_ledger(pipeline_correlate(l->pipeline)), m->run, r);
+}
+
+static void on_part(void *arg, const struct tap_message *m, const struct tap_part_known *r)
+{
+	struct live *l = arg;
+
+	ledger_part(correlate_ledger(pipeline_correlate(l->pipeline)), m->run, r);
+}
+
+static void on_end(void *arg, const struct tap_message *m, const struct tap_end *r)
+{
+	struct live *l = arg;
+
+	(void)m;
+	correlate_exchange(pipeline_correlate(l->pipeline), &r->x);
+}
+
+static void on_close(void *arg, const struct tap_message *m, const struct tap_close *r)
+{
+	struct live *l = arg;
+
+	correlate_close(pipeline_correlate(l->pipeline), m->run, r);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static bool block_signals(struct live *l, char *err, size_t cap)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	if (signal(SIGPIPE, SIG_IGN) != SIG_ERR && sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+		l->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (l->signal_fd < 0)
+		snprintf(err, cap, "signals: %s", strerror(errno));
+	return l->signal_fd >= 0;
+}
+
+static bool open_capture(struct live *l, char err[CAPTURE_ERROR_MAX])
+{
+	struct capture_options o = {
+		.interfaces = l->o->interface_count > 0 ? l->o->interfaces : NULL,
+		.interface_count = l->o->interface_count,
+		.buffer_mb = l->o->buffer_mb,
+		.snap_len = l->o->payload == CONFIG_PAYLOAD_FULL ? 0 : HEADERS_SNAP,
+	};
+
+	if (l->endpoint_count == 0) {
+		snprintf(err, CAPTURE_ERROR_MAX, "the proxy named no address to capture");
+		return false;
+	}
+	l->capture = capture_open(l->endpoints, l->endpoint_count, &o, err);
+	return l->capture != NULL;
+}
+
+static bool describe_interfaces(struct live *l)
+{
+	bool written = true;
+
+	for (unsigned i = 0; i < capture_count(l->capture) && l->files.dump != NULL; i++) {
+		struct capture_info info;
+		struct pcapng_interface p = {.description = "flowtrace capture"};
+
+		capture_info(l->capture, i, &info);
+		p.name = info.name;
+		p.filter = info.filter;
+		p.link = (uint16_t)info.link;
+		written = written && pcapng_interface(l->files.dump, &p);
+	}
+	return written && (l->files.dump == NULL || pcapng_flush(l->files.dump));
+}
+
+static bool make_pipeline(struct live *l, char err[OUTPUTS_ERROR_MAX])
+{
+	struct pipeline_options o = {
+		.is_live = true,
+		.has_run = true,
+		.run = l->run,
+		.hold_ns = l->o->hold_ms * NS_PER_MS,
+		.dump_name = l->files.dump_name[0] != '\0' ? l->files.dump_name : NULL,
+		.flows = l->files.flows,
+		.conns = l->files.conns,
+		.dump = l->files.dump,
+		.payload = l->o->payload == CONFIG_PAYLOAD_FULL ? DUMP_FULL : DUMP_HEADERS,
+		.queue_bytes = (uint64_t)l->o->buffer_mb * 1024 * 1024 / 2,
+	};
+
+	l->files.dump = NULL; /* the pipeline's from now on */
+	l->pipeline = pipeline_new(&o);
+	l->sorter = sorter_new();
+	if (l->pipeline == NULL || l->sorter == NULL) {
+		snprintf(err, OUTPUTS_ERROR_MAX, "no memory");
+		return false;
+	}
+	for (unsigned i = 0; i < l->endpoint_count; i++)
+		if (l->endpoints[i].listener)
+			correlate_listener(pipeline_correlate(l->pipeline), &l->endpoints[i].addr);
+	return true;
+}
+
+static void say_start(const struct live *l)
+{
+	char names[256] = "";
+	struct capture_info info;
+	size_t len = 0;
+
+	for (unsigned i = 0; i < capture_count(l->capture) && len < sizeof(names); i++) {
+		capture_info(l->capture, i, &info);
+		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i > 0 ? ", " : "",
+					info.name);
+	}
+	capture_info(l->capture, 0, &info);
+	log_notice("capturing on %s (%s) into %s: %s%sflows.ndjson, conns.ndjson", names,
+		   info.filter, l->o->out, l->files.dump_name,
+		   l->files.dump_name[0] != '\0' ? ", " : "");
+}
+
+/* Everything that may fail, in the order that lets the first failure say what to do. */
+static bool start(struct live *l)
+{
+	const struct tap_calls calls = {.arg = l,
+					.hello = on_hello,
+					.endpoint = on_endpoint,
+					.open = on_open,
+					.begin = on_begin,
+					.progress = on_progress,
+					.part = on_part,
+					.end = on_end,
+					.close = on_close};
+	char err[CAPTURE_ERROR_MAX + OUTPUTS_ERROR_MAX + TAP_CLIENT_ERROR_MAX];
+
+	if (!block_signals(l, err, sizeof(err)))
+		goto fail;
+	l->tap = tap_client_attach(l->o->tap, &calls, err);
+	if (l->tap == NULL || !open_capture(l, err) ||
+	    !outputs_open_live(&l->files, l->o->out, l->o->payload != CONFIG_PAYLOAD_NONE, err))
+		goto fail;
+	if (!describe_interfaces(l)) {
+		snprintf(err, sizeof(err), "%s/%s: %s", l->o->out, l->files.dump_name,
+			 strerror(errno));
+		goto fail;
+	}
+	if (!make_pipeline(l, err) || !capture_drop_rights(err))
+		goto fail;
+	l->start_ns = clock_real_ns();
+	pipeline_clock(l->pipeline, l->start_ns - LAG_NS, l->start_ns);
+	if (!tap_client_ready(l->tap)) {
+		snprintf(err, sizeof(err), "--tap %s: the proxy is gone", l->o->tap);
+		goto fail;
+	}
+	say_start(l);
+	return true;
+fail:
+	log_error("%s", err);
+	return false;
+}
+
+/* ---- one turn of the loop -------------------------------------------------------------------- */
+
+static void on_packet(const struct packet *p, void *arg)
+{
+	struct live *l = arg;
+
+	if (!sorter_put(l->sorter, p))
+		l->lost++;
+}
+
+static void drain_captures(struct live *l)
+{
+	char err[CAPTURE_ERROR_MAX];
+
+	for (unsigned i = 0; i < capture_count(l->capture); i++) {
+		if (l->is_gone[i] || capture_dispatch(l->capture, i, on_packet, l, err))
+			continue;
+		l->is_gone[i] = true;
+		log_error("capture ends: %s", err);
+	}
+}
+
+static void begin_drain(struct live *l)
+{
+	l->state = LIVE_DRAINS;
+	l->until_ns = clock_real_ns() + CAPTURE_BLOCK_MS * NS_PER_MS;
+}
+
+static void drain_tap(struct live *l)
+{
+	for (unsigned i = 1; i < tap_client_count(l->tap); i++)
+		if (tap_client_fd(l->tap, i) >= 0)
+			(void)tap_client_drain(l->tap, i);
+	if (tap_client_fd(l->tap, 0) < 0 || tap_client_drain(l->tap, 0))
+		return;
+	if (l->state == LIVE_RUNS) {
+		l->state = LIVE_LINGERS;
+		l->until_ns = clock_mono_ns() + AFTER_EOF_NS;
+	}
+}
+
+static void read_signals(struct live *l)
+{
+	struct signalfd_siginfo info;
+
+	while (read(l->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (l->state == LIVE_RUNS || l->state == LIVE_LINGERS)
+			begin_drain(l);
+		else
+			l->state = LIVE_OVER;
+	}
+}
+
+static void release(struct live *l, uint64_t until_ns)
+{
+	size_t bound = (size_t)l->o->buffer_mb * 1024 * 1024 / 2;
+	struct packet p;
+
+	while (sorter_take(l->sorter, until_ns, &p))
+		pipeline_packet(l->pipeline, &p);
+	/* More than may be held: the oldest have to go, in order or not. */
+	while (sorter_bytes(l->sorter) > bound && sorter_take(l->sorter, UINT64_MAX, &p))
+		pipeline_packet(l->pipeline, &p);
+}
+
+static bool is_closed(const struct live *l)
+{
+	for (unsigned i = 1; i < tap_client_count(l->tap); i++)
+		if (tap_client_fd(l->tap, i) >= 0)
+			return false;
+	return correlate_open_conns(pipeline_correlate(l->pipeline)) == 0;
+}
+
+static void turn(struct live *l)
+{
+	uint64_t now_ns = clock_real_ns();
+	uint64_t complete_ns = now_ns - LAG_NS;
+
+	drain_captures(l);
+	read_signals(l);
+	drain_tap(l);
+	release(l, complete_ns);
+	pipeline_clock(l->pipeline, MIN(complete_ns, tap_client_told_ns(l->tap, now_ns)), now_ns);
+	if (now_ns - l->flushed_ns >= FLUSH_NS) {
+		pipeline_flush(l->pipeline);
+		l->flushed_ns = now_ns;
+	}
+	if (l->state == LIVE_LINGERS && (clock_mono_ns() >= l->until_ns || is_closed(l)))
+		begin_drain(l);
+	else if (l->state == LIVE_DRAINS && complete_ns >= l->until_ns)
+		l->state = LIVE_OVER;
+}
+
+static void add_polled(struct live *l, unsigned *count, int fd)
+{
+	if (fd >= 0)
+		l->polled[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+}
+
+static void wait_for_more(struct live *l)
+{
+	bool is_busy = l->state != LIVE_RUNS || sorter_bytes(l->sorter) > 0 ||
+		       !pipeline_is_idle(l->pipeline);
+	unsigned count = 0;
+
+	add_polled(l, &count, l->signal_fd);
+	for (unsigned i = 0; i < tap_client_count(l->tap); i++)
+		add_polled(l, &count, tap_client_fd(l->tap, i));
+	for (unsigned i = 0; i < capture_count(l->capture); i++) {
+		struct capture_info info;
+
+		capture_info(l->capture, i, &info);
+		if (!l->is_gone[i])
+			add_polled(l, &count, info.fd);
+	}
+	(void)poll(l->polled, count, is_busy ? BUSY_MS : IDLE_MS);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void write_statistics(struct live *l)
+{
+	struct pcapng *dump = pipeline_dump(l->pipeline);
+
+	for (unsigned i = 0; i < capture_count(l->capture) && dump != NULL; i++) {
+		struct pcapng_statistics s = {.ts_ns = clock_real_ns(), .start_ns = l->start_ns};
+		struct capture_counters c;
+
+		capture_counters(l->capture, i, &c);
+		s.received = c.received;
+		s.dropped = c.dropped;
+		if (!pcapng_statistics(dump, i, &s))
+			return; /* said when the file failed */
+	}
+}
+
+static void say_end(struct live *l)
+{
+	unsigned long long dropped = 0, tap = tap_client_dropped(l->tap);
+	struct pipeline_counters n;
+
+	for (unsigned i = 0; i < capture_count(l->capture); i++) {
+		struct capture_counters c;
+
+		capture_counters(l->capture, i, &c);
+		dropped += c.dropped;
+	}
+	pipeline_counters(l->pipeline, &n);
+	log_notice("%llu packets, %llu dropped, %llu exchanges, %llu uncommented, %llu late",
+		   (unsigned long long)n.packets, dropped,
+		   (unsigned long long)n.correlate.exchanges,
+		   (unsigned long long)n.dump.uncommented,
+		   (unsigned long long)sorter_late(l->sorter));
+	if (tap > 0)
+		log_warning("the proxy had to drop %llu records of its tap", tap);
+	if (n.lost + l->lost > 0)
+		log_warning("%llu packets and records were lost: no memory",
+			    (unsigned long long)(n.lost + l->lost));
+}
+
+static void finish(struct live *l)
+{
+	release(l, UINT64_MAX);
+	pipeline_end(l->pipeline);
+	write_statistics(l);
+	say_end(l);
+}
+
+static void live_fini(struct live *l)
+{
+	pipeline_free(l->pipeline);
+	outputs_close(&l->files);
+	sorter_free(l->sorter);
+	capture_close(l->capture);
+	tap_client_free(l->tap);
+	free(l->polled);
+	if (l->signal_fd >= 0)
+		close(l->signal_fd);
+}
+
+int live_run(const struct live_options *o)
+{
+	struct live l = {.o = o, .signal_fd = -1};
+	bool is_started = start(&l);
+
+	if (is_started) {
+		l.polled = calloc(1 + CAPTURE_MAX + tap_client_count(l.tap), sizeof(*l.polled));
+		if (l.polled == NULL) {
+			log_error("no memory");
+			is_started = false;
+		}
+	}
+	while (is_started && l.state != LIVE_OVER) {
+		wait_for_more(&l);
+		turn(&l);
+	}
+	if (is_started)
+		finish(&l);
+	live_fini(&l);
+	return is_started ? 0 : 1;
+}

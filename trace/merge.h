@@ -1,0 +1,38 @@
+/*
+ * merge.h -- one stream of packets out of one or several capture files.
+ *
+ * One file is passed on as it is: its order is frame order. Several are merged by time, each keeping
+ * its own order, and their packets numbered anew.
+ */
+#ifndef TRACE_MERGE_H
+#define TRACE_MERGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/attrib.h"
+#include "trace/capture_file.h"
+#include "trace/packet.h"
+
+struct merge;
+
+/* NULL: err says why. */
+struct merge *merge_open(const char *const *paths, unsigned count,
+			 char err[CAPTURE_FILE_ERROR_MAX]) MUST_CHECK;
+void merge_close(struct merge *m);
+
+/*
+ * The next packet; false: there is none any more. iface counts over all files. Of several files frame is 0. A file
+ * that is broken ends there, and the others go on: merge_fault() tells.
+ */
+bool merge_next(struct merge *m, struct packet *p) MUST_CHECK;
+
+/* The sentence about the first file that was broken, or NULL. */
+const char *merge_fault(const struct merge *m);
+
+/* Interfaces of all files so far, by the numbers the packets bear. The name may be NULL. */
+unsigned merge_interfaces(const struct merge *m);
+const char *merge_interface_name(const struct merge *m, unsigned i);
+uint16_t merge_interface_link(const struct merge *m, unsigned i);
+
+#endif

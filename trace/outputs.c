@@ -1,0 +1,105 @@
+/*
+ * outputs.c -- opens the files of a run. Never overwrites an earlier dump.
+ */
+#include "trace/outputs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DUMPS_MAX 100000
+
+bool outputs_path(char out[OUTPUTS_PATH_MAX], const char *dir, const char *name)
+{
+	int len = snprintf(out, OUTPUTS_PATH_MAX, "%s/%s", dir, name);
+
+	return len > 0 && len < OUTPUTS_PATH_MAX;
+}
+
+bool outputs_make_dir(const char *dir, char err[OUTPUTS_ERROR_MAX])
+{
+	struct stat st;
+
+	if (mkdir(dir, 0755) == 0 ||
+	    (errno == EEXIST && stat(dir, &st) == 0 && S_ISDIR(st.st_mode)))
+		return true;
+	snprintf(err, OUTPUTS_ERROR_MAX, "%.400s: %s", dir, strerror(errno));
+	return false;
+}
+
+static struct lines *open_lines(const char *dir, const char *name, char err[OUTPUTS_ERROR_MAX])
+{
+	char path[OUTPUTS_PATH_MAX];
+
+	if (!outputs_path(path, dir, name)) {
+		snprintf(err, OUTPUTS_ERROR_MAX, "--out: the path is too long");
+		return NULL;
+	}
+	return lines_open(path, LINES_APPEND, err);
+}
+
+/* The first name that is free. */
+static int create_dump(struct outputs *o, const char *dir, char err[OUTPUTS_ERROR_MAX])
+{
+	char path[OUTPUTS_PATH_MAX];
+	int fd;
+
+	for (unsigned i = 1; i < DUMPS_MAX; i++) {
+		if (i == 1)
+			snprintf(o->dump_name, sizeof(o->dump_name), "dump.pcapng");
+		else
+			snprintf(o->dump_name, sizeof(o->dump_name), "dump-%u.pcapng", i);
+		if (!outputs_path(path, dir, o->dump_name)) {
+			snprintf(err, OUTPUTS_ERROR_MAX, "--out: the path is too long");
+			return -1;
+		}
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0644);
+		if (fd >= 0)
+			return fd;
+		if (errno != EEXIST)
+			break;
+	}
+	snprintf(err, OUTPUTS_ERROR_MAX, "%.400s: %s", path, strerror(errno));
+	return -1;
+}
+
+static bool open_dump(struct outputs *o, const char *dir, char err[OUTPUTS_ERROR_MAX])
+{
+	int fd = create_dump(o, dir, err);
+
+	if (fd < 0)
+		return false;
+	o->dump = pcapng_new(fd, APPLICATION_NAME);
+	if (o->dump != NULL)
+		return true;
+	snprintf(err, OUTPUTS_ERROR_MAX, "%.200s/%.50s cannot be written: %s", dir, o->dump_name,
+		 strerror(errno));
+	return false;
+}
+
+bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump,
+		       char err[OUTPUTS_ERROR_MAX])
+{
+	*o = (struct outputs){0};
+	if (!outputs_make_dir(dir, err))
+		return false;
+	o->flows = open_lines(dir, "flows.ndjson", err);
+	if (o->flows != NULL)
+		o->conns = open_lines(dir, "conns.ndjson", err);
+	if (o->conns != NULL && (!with_dump || open_dump(o, dir, err)))
+		return true;
+	outputs_close(o);
+	return false;
+}
+
+void outputs_close(struct outputs *o)
+{
+	(void)lines_close(o->flows);
+	(void)lines_close(o->conns);
+	(void)pcapng_close(o->dump);
+	o->flows = o->conns = NULL;
+	o->dump = NULL;
+}

@@ -1,0 +1,231 @@
+/*
+ * pipeline.c -- hands each packet and each finding to the next station.
+ *
+ * Invariant: frame numbers are given in the order of the calls, and every numbered packet goes into
+ * the dump.
+ */
+#include "trace/pipeline.h"
+
+#include <stdlib.h>
+
+#include "trace/decode.h"
+#include "trace/record.h"
+
+#define IFACES_MAX 64
+
+struct pipeline {
+	struct pipeline_options o;
+	struct flow_table *flows;
+	struct correlate *correlate;
+	struct dump *dump;
+	struct record_text text;
+	uint32_t frame;
+	uint64_t first_ns; /* stamps of the capture so far; 0: no packet yet */
+	uint64_t last_ns;
+	uint32_t carried[IFACES_MAX]; /* drops that stood on packets which were passed over */
+	struct pipeline_counters count;
+};
+
+/* ---- findings -------------------------------------------------------------------------------- */
+
+/* Offline the log may tell of more than the capture was there for. */
+static bool is_outside(const struct pipeline *p, uint64_t from_ns, uint64_t to_ns)
+{
+	return !p->o.is_live && (p->first_ns == 0 || to_ns < p->first_ns || from_ns > p->last_ns);
+}
+
+static bool is_shown(const struct finding *e)
+{
+	return e->client.place.flow != NULL || e->backend.place.flow != NULL;
+}
+
+static uint64_t end_ns(const struct exchange_record *x)
+{
+	int64_t last_us = 0;
+
+	for (unsigned i = 0; i < MOMENT_COUNT; i++)
+		last_us = MAX(last_us, x->at_us[i]);
+	return x->start_ns + (uint64_t)last_us * NS_PER_US;
+}
+
+static void on_exchange(void *arg, const struct finding *e)
+{
+	struct pipeline *p = arg;
+
+	if (!is_shown(e) && is_outside(p, e->x->start_ns, end_ns(e->x)))
+		p->count.outside++;
+	else if (record_exchange(&p->text, e, p->o.dump_name))
+		lines_add(p->o.flows, p->text.at, p->text.len);
+	else
+		p->count.lost++;
+}
+
+static void on_conn(void *arg, const struct conn_finding *e)
+{
+	struct pipeline *p = arg;
+	struct record_conn r = {
+		.e = e, .dump = p->o.dump_name, .has_run = p->o.has_run, .run = p->o.run};
+
+	if (e->flow == NULL && is_outside(p, e->conn->opened_ns, e->conn->opened_ns))
+		return;
+	if (record_conn(&p->text, &r))
+		lines_add(p->o.conns, p->text.at, p->text.len);
+	else
+		p->count.lost++;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct pipeline *pipeline_new(const struct pipeline_options *o)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+	struct dump_options d = {.hold_ns = o->is_live ? o->hold_ns : 0,
+				 .queue_bytes = o->queue_bytes,
+				 .payload = o->payload};
+	struct correlate_options c = {.hold_ns = o->hold_ns,
+				      .is_live = o->is_live,
+				      .arg = p,
+				      .exchange = on_exchange,
+				      .conn = on_conn};
+
+	if (p == NULL) {
+		(void)pcapng_close(o->dump);
+		return NULL;
+	}
+	p->o = *o;
+	p->dump = dump_new(o->dump, &d);
+	p->flows = flow_table_new();
+	if (p->dump != NULL && p->flows != NULL)
+		p->correlate = correlate_new(p->flows, &c);
+	if (p->correlate != NULL)
+		return p;
+	pipeline_free(p);
+	return NULL;
+}
+
+void pipeline_free(struct pipeline *p)
+{
+	if (p == NULL)
+		return;
+	dump_free(p->dump);
+	correlate_free(p->correlate);
+	flow_table_free(p->flows);
+	record_text_fini(&p->text);
+	free(p);
+}
+
+void pipeline_set_run(struct pipeline *p, uint32_t run)
+{
+	p->o.has_run = true;
+	p->o.run = run;
+}
+
+struct correlate *pipeline_correlate(struct pipeline *p)
+{
+	return p->correlate;
+}
+
+struct pcapng *pipeline_dump(struct pipeline *p)
+{
+	return dump_file(p->dump);
+}
+
+/* ---- packets --------------------------------------------------------------------------------- */
+
+static void pass_over(struct pipeline *p, const struct packet *packet)
+{
+	p->count.passed_over++;
+	if (packet->iface < IFACES_MAX)
+		p->carried[packet->iface] += packet->dropped_before;
+}
+
+static void number_packet(struct pipeline *p, struct packet *packet)
+{
+	if (packet->frame == 0)
+		packet->frame = p->frame + 1;
+	p->frame = packet->frame;
+	p->count.packets++;
+	if (packet->iface < IFACES_MAX) {
+		packet->dropped_before += p->carried[packet->iface];
+		p->carried[packet->iface] = 0;
+	}
+	if (p->first_ns == 0 || packet->ts_ns < p->first_ns)
+		p->first_ns = packet->ts_ns;
+	p->last_ns = MAX(p->last_ns, packet->ts_ns);
+	correlate_drops(p->correlate, packet->iface, packet->ts_ns, packet->dropped_before);
+}
+
+static void add_segment(struct pipeline *p, struct dump_packet *d, struct segment *seg)
+{
+	struct flow_place place;
+
+	seg->frame = d->p.frame;
+	if (!flow_table_add(p->flows, seg, &place))
+		p->count.lost++;
+	if (place.flow == NULL)
+		return;
+	d->payload_off = seg->payload_off;
+	d->place.track = correlate_segment(p->correlate, seg, &place);
+	if (d->place.track == NULL)
+		return;
+	d->place.from = place.from;
+	d->place.is_known = place.data.known || place.acked_past > place.acked_from;
+	d->place.len = place.data.known ? place.data.new_bytes + place.data.old_bytes : 0;
+	d->place.off = place.data.off;
+	d->place.acked_from = place.acked_from;
+	d->place.acked_past = place.acked_past;
+}
+
+void pipeline_packet(struct pipeline *p, const struct packet *packet)
+{
+	struct dump_packet d = {.p = *packet};
+	enum decode_result result;
+	struct segment seg;
+
+	result = decode_packet(packet, &seg);
+	if (result == DECODE_TCP && p->o.is_live && correlate_is_unwanted(p->correlate, &seg)) {
+		pass_over(p, packet);
+		return;
+	}
+	number_packet(p, &d.p);
+	if (result == DECODE_TCP)
+		add_segment(p, &d, &seg);
+	else if (result != DECODE_OTHER)
+		p->count.broken++;
+	dump_put(p->dump, &d);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+void pipeline_clock(struct pipeline *p, uint64_t clock_ns, uint64_t now_ns)
+{
+	dump_release(p->dump, now_ns);
+	correlate_clock(p->correlate, clock_ns);
+}
+
+void pipeline_flush(struct pipeline *p)
+{
+	lines_flush(p->o.flows);
+	lines_flush(p->o.conns);
+	dump_flush(p->dump);
+}
+
+void pipeline_end(struct pipeline *p)
+{
+	dump_drain(p->dump);
+	correlate_end(p->correlate);
+	pipeline_flush(p);
+}
+
+bool pipeline_is_idle(const struct pipeline *p)
+{
+	return dump_is_empty(p->dump) && !correlate_is_waiting(p->correlate);
+}
+
+void pipeline_counters(const struct pipeline *p, struct pipeline_counters *out)
+{
+	*out = p->count;
+	correlate_counters(p->correlate, &out->correlate);
+	dump_counters(p->dump, &out->dump);
+	out->lost += out->correlate.lost;
+}
