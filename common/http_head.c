@@ -29,7 +29,8 @@
 #error "llhttp must be compiled with LLHTTP_STRICT_MODE=1"
 #endif
 
-#define FIELDS_FIRST 16 /* grown by doubling up to max_fields */
+#define FIELDS_FIRST 16 /* grown by doubling */
+#define FIELDS_KEPT  64 /* one large head does not cost its memory in later messages too */
 
 enum reading {
 	READING_EMPTY_LINES, /* only CR and LF so far */
@@ -355,14 +356,17 @@ bool http_head_init(struct http_head *h, enum http_kind kind, const struct http_
 {
 	struct http_reader *r = h->reader;
 	struct http_field *fields = h->fields;
-	uint32_t cap;
 
 	if (r == NULL) {
 		r = calloc(1, sizeof(*r));
 		if (r == NULL)
 			return false;
 	}
-	cap = r->field_cap;
+	if (r->field_cap > FIELDS_KEPT) {
+		free(fields);
+		fields = NULL;
+		r->field_cap = 0;
+	}
 	*h = (struct http_head){
 		.kind = kind,
 		.max_forwards = UINT32_MAX,
@@ -370,12 +374,14 @@ bool http_head_init(struct http_head *h, enum http_kind kind, const struct http_
 		.fields = fields,
 		.reader = r,
 	};
-	*r = (struct http_reader){
-		.limits = *limits,
-		.request_method = request_method,
-		.request_upgrade = request_upgrade,
-		.field_cap = cap,
-	};
+	r->limits = *limits;
+	r->state = READING_EMPTY_LINES;
+	r->request_method = request_method;
+	r->request_upgrade = request_upgrade;
+	r->complete = false;
+	r->start_line_len = 0;
+	r->skipped = 0;
+	r->fed = 0;
 	llhttp_init(&r->parser, kind == HTTP_REQUEST ? LLHTTP_REQUEST : LLHTTP_RESPONSE, &settings);
 	return true;
 }

@@ -56,7 +56,9 @@ struct http_field {
 	struct http_slice name;
 	struct http_slice value; /* without surrounding white space; may be empty */
 	enum http_field_id id;
-	bool nominated; /* a Connection field names it (RFC 9110 section 7.6.1) */
+	/* A Connection field names it (RFC 9110 section 7.6.1); never set on Host, framing and
+	   forwarding fields, which pass in spite of that. */
+	bool nominated;
 };
 
 enum http_method {
@@ -85,7 +87,10 @@ enum http_target_form {
 	HTTP_TARGET_AUTHORITY, /* CONNECT */
 };
 
-/* Why a head is refused. http_fault_text() has one sentence for each. */
+/*
+ * Why a head is refused. http_fault_text() has one sentence for each. Of a response it is never
+ * other than SYNTAX, TOO_LARGE or MEMORY.
+ */
 enum http_fault {
 	HTTP_FAULT_NONE,
 	HTTP_FAULT_SYNTAX,         /* 400; a response: 502 */
@@ -168,9 +173,10 @@ void http_head_fini(struct http_head *h);
  * earlier call has seen must be unchanged and is not read again, so that a head that comes byte by
  * byte costs its length once.
  *
- * HTTP_MORE: not the end yet. HTTP_DONE: h is filled in, h->len bytes were the head, what follows is
- * the body or the next message. HTTP_BAD: h->fault says why; for a request the method, target and version that
- * had been read are set as far as they are known (for the log), others zero.
+ * HTTP_MORE: not the end yet, and len < max_head_bytes. HTTP_DONE: h is filled in, h->len bytes
+ * were the head, what follows is the body or the next message. HTTP_BAD: h->fault says why; for a
+ * request the method, target and version that had been read are set as far as they are known (for
+ * the log), others zero.
  */
 enum http_progress http_head_read(struct http_head *h, const char *bytes, size_t len) MUST_CHECK;
 

@@ -52,41 +52,32 @@ static bool is_hex(char c)
 	return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
-/* unreserved and sub-delims: tchars but for # ^ ` |, and ( ) , ; = */
-static bool is_reg_name_char(char c)
-{
-	switch (c) {
-	case '(':
-	case ')':
-	case ',':
-	case ';':
-	case '=':
-		return true;
-	case '#':
-	case '%':
-	case '^':
-	case '`':
-	case '|':
-		return false;
-	default:
-		return http_is_tchar(c);
-	}
-}
+/* unreserved and sub-delims (RFC 3986 section 3.2.2) */
+static const bool reg_name_chars[256] = {
+	['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1, ['!'] = 1, ['$'] = 1, ['&'] = 1, ['\''] = 1,
+	['('] = 1, [')'] = 1, ['*'] = 1, ['+'] = 1, [','] = 1, [';'] = 1, ['='] = 1, ['0'] = 1,
+	['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1,
+	['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['G'] = 1,
+	['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1, ['O'] = 1,
+	['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1, ['W'] = 1,
+	['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1,
+	['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1,
+	['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1,
+	['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+};
 
 /* Bytes of the reg-name or IPv4 address that text begins with. */
 static size_t reg_name_len(const char *text, size_t len)
 {
 	size_t i = 0;
 
-	while (i < len) {
-		if (text[i] == '%' && len - i >= 3 && is_hex(text[i + 1]) && is_hex(text[i + 2]))
-			i += 3;
-		else if (is_reg_name_char(text[i]))
+	for (;;) {
+		while (i < len && reg_name_chars[(uint8_t)text[i]])
 			i++;
-		else
-			break;
+		if (len - i < 3 || text[i] != '%' || !is_hex(text[i + 1]) || !is_hex(text[i + 2]))
+			return i;
+		i += 3;
 	}
-	return i;
 }
 
 /* Bytes of the "[IPv6]" that text begins with, or 0. */
