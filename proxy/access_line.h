@@ -14,7 +14,9 @@
 /* Texts from outside are cut at that many bytes. */
 #define ACCESS_TEXT_MAX 2048
 
-/* No line is longer than that, whatever the texts are (fragments as access_fragment() makes them). */
+/*
+ * No line is longer than that, whatever the texts are (fragments as access_fragment() makes them).
+ */
 #define ACCESS_LINE_MAX (64 * 1024)
 
 /* The most bytes that this line can need. Cheap: looks at lengths only. */

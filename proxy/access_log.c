@@ -302,8 +302,10 @@ struct access_writer *access_writer_new(struct access_log *log)
 			writer_destroy(w);
 			return NULL;
 		}
-		/* Touched now, so that no request waits for a page; not zero, which a compiler may turn
-		   into calloc()'s untouched pages. */
+		/*
+		 * Touched now, so that no request waits for a page. Not with zero: a compiler may
+		 * turn that into calloc(), whose pages are untouched.
+		 */
 		memset(b->bytes, '\n', BLOCK_BYTES);
 		STAILQ_INSERT_TAIL(&w->free, b, next);
 	}

@@ -438,7 +438,7 @@ struct tap *tap_new(struct event_base *base, uint16_t worker, uint32_t run, stru
 	return t;
 }
 
-/* A stall of the tracer should meet a large socket buffer; without the right to it, less is fine. */
+/* A large socket buffer for a stall of the tracer; without the right to it, less is fine. */
 static void grow_socket_buffer(int fd)
 {
 	int bytes = SOCKET_BUFFER;

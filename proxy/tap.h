@@ -1,9 +1,9 @@
 /*
  * tap.h -- a worker's end of the tap: records for the tracer, buffered, never blocking.
  *
- * Without a tracer every call returns at once. With one, records collect in a 4 MiB buffer and leave
- * when 16 KiB are pending or the oldest is 1 ms old; only a full buffer drops records, counted.
- * Belongs to one worker's thread. The wire contract is trace/event.h.
+ * Without a tracer every call returns at once. With one, records collect in a 4 MiB buffer and
+ * leave when 16 KiB are pending or the oldest is 1 ms old; only a full buffer drops records,
+ * counted. Belongs to one worker's thread. The wire contract is trace/event.h.
  */
 #ifndef PROXY_TAP_H
 #define PROXY_TAP_H
@@ -18,7 +18,9 @@
 struct event_base;
 struct tap;
 
-/* base: the worker's. conns: its open connections, told to a tracer that attaches. NULL: no memory. */
+/*
+ * base: the worker's. conns: its open connections, told to a tracer that attaches. NULL: no memory.
+ */
 struct tap *tap_new(struct event_base *base, uint16_t worker, uint32_t run,
 		    struct conn_list *conns) MUST_CHECK;
 /* Tries to send what is pending (bounded to 100 ms), then closes. */
@@ -30,6 +32,7 @@ void tap_attach(struct tap *t, int fd);
 /* True while a tracer listens: callers may skip gathering what only the tap wants. */
 bool tap_active(const struct tap *t);
 
+/* Of one connection, open once and close once; close before c is freed. */
 void tap_open(struct tap *t, const struct conn *c);
 void tap_close(struct tap *t, const struct conn *c, const char *end);
 
@@ -37,7 +40,10 @@ void tap_close(struct tap *t, const struct conn *c, const char *end);
 void tap_begin(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,
 	       uint8_t attempt, const char *head, size_t head_len);
 
-/* Throttled here: passes on every 64 KiB, at most 10 a second a direction (last: kept by the caller). */
+/*
+ * Throttled here: passes on every 64 KiB, at most 10 a second a direction (last: kept by the
+ * caller).
+ */
 struct tap_throttle {
 	uint64_t told_past;
 	uint64_t told_ns;
@@ -52,8 +58,8 @@ void tap_part(struct tap *t, uint64_t id, const struct conn *c, enum tap_part pa
 void tap_end(struct tap *t, const struct exchange_record *x);
 
 /*
- * After an exchange on it: send the connection's position if the tracer has asked for it and has not
- * said anchored. Cheap when nobody asked.
+ * After an exchange on it: send the connection's position if the tracer has asked for it and has
+ * not said anchored. Cheap when nobody asked.
  */
 void tap_position(struct tap *t, const struct conn *c);
 

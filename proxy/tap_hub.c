@@ -437,7 +437,7 @@ static bool bind_path(struct tap_hub *h)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&h->address;
 
-	/* Linux takes the name's mode from the socket's: no umask() that other threads would feel. */
+	/* Linux takes the name's mode from the socket's: no umask(), which all threads share. */
 	if (fchmod(h->fd, 0600) != 0)
 		return false;
 	if (bind(h->fd, address, sizeof(h->address)) == 0)

@@ -1,6 +1,6 @@
 /*
- * tap_hub.h -- the tap's control socket, in the main thread: accepts a tracer, hands each worker its
- * end of a SEQPACKET pair, tells clocks and endpoints, hears READY.
+ * tap_hub.h -- the tap's control socket, in the main thread: accepts a tracer, hands each worker
+ * its end of a SEQPACKET pair, tells clocks and endpoints, hears READY.
  */
 #ifndef PROXY_TAP_HUB_H
 #define PROXY_TAP_HUB_H

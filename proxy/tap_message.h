@@ -21,7 +21,10 @@ struct tap_message tap_message_head(uint32_t run, uint16_t worker);
 /* A record's head: its type and whole length, at that monotonic moment. */
 struct tap_record tap_record_head(enum tap_type type, size_t len, uint64_t mono_ns);
 
-/* Begin to read a message: c then stands at its first record. False: not of this version, or too short. */
+/*
+ * Begin to read a message: c then stands at its first record. False: not of this version, or too
+ * short.
+ */
 bool tap_message_open(const void *bytes, size_t len, struct cursor *c) MUST_CHECK;
 
 enum tap_next {
@@ -30,7 +33,9 @@ enum tap_next {
 	TAP_NEXT_BAD, /* malformed; nothing behind it can be trusted */
 };
 
-/* The next record: its type (perhaps one not known here), and a cursor over what follows its head. */
+/*
+ * The next record: its type (perhaps one not known here), and a cursor over what follows its head.
+ */
 enum tap_next tap_message_next(struct cursor *c, uint16_t *type, struct cursor *body) MUST_CHECK;
 
 /* A 64-bit number in native order, as records carry them. */

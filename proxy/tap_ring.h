@@ -2,8 +2,8 @@
  * tap_ring.h -- records that wait to leave, packed into messages as they will be sent.
  *
  * 64 messages of 64 KiB. A record is written once, where it is sent from; a message leaves when the
- * caller likes, full or not. When all of them are full a record is dropped and counted; the count is in the
- * head of every message. Knows no socket.
+ * caller likes, full or not. When all of them are full a record is dropped and counted; the count
+ * is in the head of every message. Knows no socket.
  *
  * Invariant: a message holds whole records only, in the order they came; those from head to tail
  * wait, and only tail's grows.

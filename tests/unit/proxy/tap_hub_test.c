@@ -230,7 +230,7 @@ static void attach_with_workers(unsigned workers, unsigned messages)
 	static struct rig rig;
 	struct tap_peer p;
 	struct tap_hello hello;
-	int fds[WORKERS_MAX];
+	int fds[WORKERS_MAX] = {0};
 	unsigned count = 0;
 	uint64_t before_ns = clock_real_ns();
 
@@ -242,7 +242,7 @@ static void attach_with_workers(unsigned workers, unsigned messages)
 		count += receive_descriptors(&p, fds + count, workers - count);
 	cr_expect_eq(p.messages, messages);
 	tap_peer_take(&p, TAP_HELLO, &hello, sizeof(hello));
-	cr_expect_eq(hello.pid, getpid());
+	cr_expect_eq(hello.pid, (uint32_t)getpid());
 	cr_expect_eq(hello.workers, workers);
 	cr_expect(hello.real_ns >= before_ns && hello.real_ns <= clock_real_ns());
 	cr_expect(hello.r.mono_ns <= clock_mono_ns() && hello.r.mono_ns > 0);

@@ -42,6 +42,8 @@ static inline void tap_peer_fini(struct tap_peer *p)
 
 static inline void tap_peer_keep(struct tap_peer *p, const uint8_t *records, size_t len)
 {
+	if (len == 0)
+		return;
 	if (p->len + len > p->cap) {
 		p->cap = 2 * (p->len + len);
 		p->records = realloc(p->records, p->cap);

@@ -147,8 +147,9 @@ static void expect_open(struct rig *rig, const struct conn *c, bool live)
 Test(tap, a_tracer_that_attaches_is_told_of_every_connection)
 {
 	struct rig rig;
-	struct conn conns[3];
+	struct conn *conns = calloc(3, sizeof(*conns));
 
+	cr_assert(conns != NULL);
 	rig_start(&rig);
 	for (unsigned i = 0; i < 3; i++) {
 		conns[i] = sample_conn(i + 1);
@@ -160,6 +161,7 @@ Test(tap, a_tracer_that_attaches_is_told_of_every_connection)
 		expect_open(&rig, &conns[i], true);
 	cr_expect_eq(tap_peer_type(&rig.peer), 0);
 	rig_stop(&rig);
+	free(conns);
 }
 
 Test(tap, open_and_close)
@@ -625,12 +627,13 @@ Test(tap, positions_until_anchored)
 /* All of them, in portions, but for one that closes before its turn. */
 Test(tap, positions_of_every_connection)
 {
-	static struct conn conns[MANY];
+	struct conn *conns = calloc(MANY, sizeof(*conns));
 	struct rig rig;
 	struct conn tcp;
 	unsigned seen = 0;
 	int other;
 
+	cr_assert(conns != NULL);
 	rig_start_attached(&rig);
 	other = tcp_pair(&tcp, 1);
 	for (unsigned i = 0; i < MANY; i++) {
@@ -665,6 +668,7 @@ Test(tap, positions_of_every_connection)
 	close(other);
 	close(tcp.fd);
 	rig_stop(&rig);
+	free(conns);
 }
 
 /* Numbers that do not exist, or that go while they are asked for, are no matter. */
