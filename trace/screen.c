@@ -194,7 +194,7 @@ void screen_line_end(struct screen_line *l)
 /* value / unit in three significant digits. */
 static void three_digits(uint64_t value, uint64_t unit, const char *name, char *out)
 {
-	uint64_t hundredths = value / unit * 100 + value % unit * 100 / unit;
+	uint64_t hundredths = value / unit * 100 + value % unit / (unit / 100);
 
 	if (hundredths < 1000)
 		snprintf(out, SCREEN_NUMBER_MAX, "%" PRIu64 ".%02" PRIu64 "%s", hundredths / 100,
@@ -219,14 +219,19 @@ const char *screen_us(int64_t us, char out[SCREEN_NUMBER_MAX])
 
 const char *screen_bytes(uint64_t bytes, char out[SCREEN_NUMBER_MAX])
 {
-	if (bytes < 100000)
+	static const char *const names[] = {"k", "M", "G", "T", "P", "E"};
+	uint64_t unit = 1000;
+	size_t n = 0;
+
+	if (bytes < 100000) {
 		snprintf(out, SCREEN_NUMBER_MAX, "%" PRIu64, bytes);
-	else if (bytes < 1000000)
-		three_digits(bytes, 1000, "k", out);
-	else if (bytes < 1000000000)
-		three_digits(bytes, 1000000, "M", out);
-	else
-		three_digits(bytes, 1000000000, "G", out);
+		return out;
+	}
+	while (bytes / unit >= 1000 && n + 1 < ARRAY_LEN(names)) {
+		unit *= 1000;
+		n++;
+	}
+	three_digits(bytes, unit, names[n], out);
 	return out;
 }
 

@@ -256,14 +256,18 @@ static bool read_options(int argc, char **argv, struct options *o, int *status)
 	int c;
 
 	optind = 0;
+	opterr = 0;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(usage_text, stdout);
 			*status = 0;
 			return false;
 		}
-		if (c != 's')
-			return false; /* getopt has said why */
+		if (c != 's') {
+			log_error("show: there is no option %s (flowtrace show -h)",
+				  argv[optind - 1]);
+			return false;
+		}
 		o->story = true;
 	}
 	o->of = optind < argc ? argv[optind] : NULL;

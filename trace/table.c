@@ -16,7 +16,7 @@
 #define REQUEST_MIN     12
 #define LEFT_COLUMNS    22 /* id and time, each with its space */
 #define WHERE_COLUMNS   21
-#define WHERE_MAX       24 /* of the longest end word and one more */
+#define WHERE_MAX       24 /* no end word is longer */
 #define BACKEND_MAX     17
 #define TOTAL_MAX       9
 #define ID_SHOWN        8
@@ -207,7 +207,9 @@ static void make_cells(const struct screen *s, const struct flow_row *flow,
 	put_backend(s, &flow->backend, c->backend, sizeof(c->backend));
 	screen_bytes(resent, c->resent);
 	put_where(flow, where, sizeof(where));
-	where_columns = screen_fit(s, where, strlen(where), WHERE_MAX, c->where, sizeof(c->where));
+	where_columns = screen_fit(s, where, strlen(where),
+				   strcmp(flow->end, "done") == 0 ? WHERE_COLUMNS : WHERE_MAX,
+				   c->where, sizeof(c->where));
 	c->columns = (unsigned)snprintf(NULL, 0, " %-3s %7s %-8s %6s ", c->status, c->total,
 					c->backend, c->resent);
 	c->columns += MAX(where_columns, WHERE_COLUMNS);
