@@ -241,7 +241,7 @@ static bool strict_length(struct strict *s, const char *p, size_t len)
 
 static bool strict_field(struct strict *s, const char *p, size_t len)
 {
-	size_t n = 0, v;
+	size_t n = 0, v, line_len = len;
 
 	while (n < len && tchar(p[n]))
 		n++;
@@ -253,8 +253,12 @@ static bool strict_field(struct strict *s, const char *p, size_t len)
 	while (len > v && one_of(p[len - 1], " \t"))
 		len--;
 	s->fields++;
-	if (named(p, n, "content-length"))
+	if (named(p, n, "content-length")) {
+		/* right by RFC 9110 section 5.5, but llhttp takes no HTAB behind the digits */
+		if (memchr(p + len, '\t', line_len - len) != NULL)
+			s->simple = false;
 		return strict_length(s, p + v, len - v);
+	}
 	if (named(p, n, "transfer-encoding")) {
 		s->chunked = named(p + v, len - v, "chunked");
 		return s->codings++ == 0 && s->chunked && s->minor == 1;

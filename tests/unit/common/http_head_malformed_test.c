@@ -160,6 +160,8 @@ static const struct row request_fields[] = {
 	FIELDS(SYNTAX, "9110 8.6: digits", "Content-Length: \"3\""),
 	FIELDS(SYNTAX, "9110 8.6: digits", "Content-Length:"),
 	FIELDS(SYNTAX, "9110 8.6: digits", "Content-Length:  "),
+	FIELDS(SYNTAX, "none: llhttp takes SP behind the digits, but no HTAB",
+	       "Content-Length: 3\t"),
 	FIELDS(SYNTAX, "9110 8.6: an overflow", "Content-Length: 9223372036854775808"),
 	FIELDS(SYNTAX, "9110 8.6: an overflow", "Content-Length: 18446744073709551616"),
 	FIELDS(SYNTAX, "9110 8.6: an overflow", "Content-Length: 99999999999999999999999999"),
