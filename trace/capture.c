@@ -9,10 +9,14 @@
  */
 #include "trace/capture.h"
 
+#include <errno.h>
+#include <linux/filter.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "trace/capture_route.h"
@@ -197,25 +201,52 @@ static bool activate(struct handle *h, const struct capture_options *options,
 	return status >= 0;
 }
 
+/*
+ * The kernel runs the filter. pcap_setfilter() would do the same, but then look again at what is in
+ * the block at hand, where `inbound` cannot be decided and everything is thrown away: the first
+ * packets after the start. Only cooked captures need it, since it moves their offsets.
+ */
+static bool attach_filter(struct handle *h, struct bpf_program *program,
+			  char err[CAPTURE_ERROR_MAX])
+{
+	struct sock_fprog kernel = {.len = (unsigned short)program->bf_len,
+				    .filter = (void *)program->bf_insns};
+
+	_Static_assert(sizeof(struct sock_filter) == sizeof(struct bpf_insn), "one format");
+	if (h->link == LINK_SLL || h->link == LINK_SLL2) {
+		if (pcap_setfilter(h->pcap, program) == 0)
+			return true;
+		snprintf(err, CAPTURE_ERROR_MAX, "%s: filter: %s", h->name, pcap_geterr(h->pcap));
+		return false;
+	}
+	if (program->bf_len <= BPF_MAXINSNS &&
+	    setsockopt(pcap_fileno(h->pcap), SOL_SOCKET, SO_ATTACH_FILTER, &kernel,
+		       sizeof(kernel)) == 0)
+		return true;
+	snprintf(err, CAPTURE_ERROR_MAX, "%s: the kernel refuses a filter of %u instructions: %s",
+		 h->name, program->bf_len,
+		 program->bf_len <= BPF_MAXINSNS ? strerror(errno) : "too many endpoints");
+	return false;
+}
+
 static bool set_filter(struct handle *h, const struct capture_endpoint *endpoints, unsigned count,
 		       char err[CAPTURE_ERROR_MAX])
 {
 	struct bpf_program program;
-	int status;
+	bool attached;
 
 	h->filter = make_filter(h, endpoints, count);
 	if (h->filter == NULL) {
 		snprintf(err, CAPTURE_ERROR_MAX, "%s: out of memory", h->name);
 		return false;
 	}
-	status = pcap_compile(h->pcap, &program, h->filter, 1, PCAP_NETMASK_UNKNOWN);
-	if (status == 0) {
-		status = pcap_setfilter(h->pcap, &program);
-		pcap_freecode(&program);
-	}
-	if (status != 0)
+	if (pcap_compile(h->pcap, &program, h->filter, 1, PCAP_NETMASK_UNKNOWN) != 0) {
 		snprintf(err, CAPTURE_ERROR_MAX, "%s: filter: %s", h->name, pcap_geterr(h->pcap));
-	return status == 0;
+		return false;
+	}
+	attached = attach_filter(h, &program, err);
+	pcap_freecode(&program);
+	return attached;
 }
 
 static void handle_close(struct handle *h)
@@ -262,6 +293,36 @@ fail:
 	return false;
 }
 
+static void discard(u_char *user, const struct pcap_pkthdr *head, const u_char *bytes)
+{
+	(void)user;
+	(void)head;
+	(void)bytes;
+}
+
+/*
+ * Between activation and filter everything was captured. Those packets are in blocks that are full
+ * or time out now: throw them away, and count from here.
+ */
+static void drain_unfiltered(struct capture *c)
+{
+	struct timespec blocks = {.tv_nsec = (long)(5 * CAPTURE_BLOCK_MS * NS_PER_MS)};
+	struct pcap_stat now;
+
+	(void)nanosleep(&blocks, NULL);
+	for (unsigned i = 0; i < c->count; i++) {
+		struct handle *h = &c->handles[i];
+
+		for (unsigned round = 0; round < DISPATCH_ROUNDS; round++)
+			if (pcap_dispatch(h->pcap, DISPATCH_PACKETS, discard, NULL) <= 0)
+				break;
+		if (pcap_stats(h->pcap, &now) == 0) {
+			h->last_received = now.ps_recv;
+			h->last_dropped = now.ps_drop;
+		}
+	}
+}
+
 static bool choose_names(const struct capture_endpoint *endpoints, unsigned count,
 			 const struct capture_options *options, struct capture_names *names,
 			 char err[CAPTURE_ERROR_MAX])
@@ -305,8 +366,10 @@ struct capture *capture_open(const struct capture_endpoint *endpoints, unsigned 
 		else if (names.needed[i])
 			goto fail;
 	}
-	if (c->count > 0)
+	if (c->count > 0) {
+		drain_unfiltered(c);
 		return c;
+	}
 fail:
 	capture_close(c);
 	return NULL;
