@@ -147,9 +147,11 @@ struct acceptor *acceptor_new(struct event_base *base, const int *fds, unsigned 
 	a->listeners = calloc(count, sizeof(*a->listeners));
 	if (a->pause == NULL || a->listeners == NULL)
 		goto fail;
-	for (a->count = 0; a->count < count; a->count++)
-		if (!listener_init(&a->listeners[a->count], a, fds[a->count]))
+	for (unsigned i = 0; i < count; i++) {
+		if (!listener_init(&a->listeners[i], a, fds[i]))
 			goto fail;
+		a->count++;
+	}
 	return a;
 fail:
 	acceptor_free(a);

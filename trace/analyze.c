@@ -81,7 +81,7 @@ static bool is_same_file(const char *path, const char *other)
 static bool name_dump(struct analyze *a)
 {
 	const char *base = base_name(a->o->captures[0]);
-	size_t len = strlen(base);
+	size_t len;
 	char path[OUTPUTS_PATH_MAX];
 
 	if (a->o->capture_count > 1 || strcmp(base, "-") == 0)

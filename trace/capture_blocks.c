@@ -312,7 +312,7 @@ enum capture_file_result capture_blocks_next(struct capture_file *f, struct pack
 					     char err[CAPTURE_FILE_ERROR_MAX])
 {
 	enum capture_file_result r;
-	struct block b;
+	struct block b = {0};
 
 	while ((r = read_block_head(f, &b, err)) == CAPTURE_FILE_PACKET) {
 		*p = (struct packet){0};

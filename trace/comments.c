@@ -173,7 +173,7 @@ static uint32_t find_use(const struct conn *c, bool ours, uint64_t off)
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2, probe = middle;
-		uint64_t first, past;
+		uint64_t first = 0, past = 0;
 
 		while (probe < high && !use_bounds(c, probe, ours, &first, &past))
 			probe++;

@@ -79,7 +79,7 @@ void correlate_open(struct correlate *c, uint32_t run, const struct tap_open *op
 void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *close);
 void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *begin,
 		     uint64_t real_ns);
-void correlate_exchange(struct correlate *c, const struct exchange_record *x);
+void correlate_exchange(struct correlate *c, const struct exchange_record *record);
 
 /* ---- time ---- */
 

@@ -94,7 +94,7 @@ void ledger_part(struct ledger *l, uint32_t run, const struct tap_part_known *p)
 struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close *close);
 
 /* An exchange is over: the tap's end record or a line of the log. NULL: no memory, or it is known as ended already. */
-struct exchange *ledger_end(struct ledger *l, const struct exchange_record *x) MUST_CHECK;
+struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record) MUST_CHECK;
 
 /* Its end will never be told: it ends with what is known, as "tap-lost". */
 void ledger_lose(struct ledger *l, struct exchange *x);

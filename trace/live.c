@@ -426,7 +426,7 @@ static void say_end(struct live *l)
 		log_warning("the proxy had to drop %llu records of its tap", tap);
 	if (n.lost + l->lost > 0)
 		log_warning("%llu packets and records were lost: no memory",
-			    (unsigned long long)(n.lost + l->lost));
+			    (unsigned long long)n.lost + l->lost);
 }
 
 static void finish(struct live *l)
