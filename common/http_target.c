@@ -232,7 +232,12 @@ enum http_fault http_request_line_read(struct http_head *h, const char *bytes, u
 	fault = version_read(h, p + 1, (size_t)(last - p) - 1);
 	if (fault != HTTP_FAULT_NONE)
 		return fault;
-	return target_form_read(h, bytes) ? HTTP_FAULT_NONE : HTTP_FAULT_SYNTAX;
+	if (!target_form_read(h, bytes))
+		return HTTP_FAULT_SYNTAX;
+	/* reserved for the preface of HTTP/2 (RFC 9113 section 11.6); llhttp knows it as nothing else */
+	if (h->method_text.len == 3 && memcmp(bytes + off, "PRI", 3) == 0)
+		return HTTP_FAULT_METHOD_UNKNOWN;
+	return HTTP_FAULT_NONE;
 }
 
 void http_request_line_peek(struct http_head *h, const char *bytes, uint32_t off, uint32_t end)

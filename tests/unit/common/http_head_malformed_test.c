@@ -62,6 +62,7 @@ static const struct row request_lines[] = {
 	LINE(METHOD_UNKNOWN, "9110 15.6.2: a method not known", "GETT / HTTP/1.1"),
 	LINE(METHOD_UNKNOWN, "9110 15.6.2: a method not known", "G / HTTP/1.1"),
 	LINE(METHOD_UNKNOWN, "9110 15.6.2: a method of RTSP", "DESCRIBE / HTTP/1.1"),
+	LINE(METHOD_UNKNOWN, "9113 11.6: PRI is no method", "PRI / HTTP/1.1"),
 	LINE(METHOD_UNKNOWN, "9110 15.6.2: a method of RTSP", "PLAY / HTTP/1.0"),
 	LINE(SYNTAX, "9112 3.2: no fragment", "GET /#top HTTP/1.1"),
 	LINE(SYNTAX, "9112 3.2: no fragment", "GET http://a/#top HTTP/1.1"),
