@@ -162,7 +162,7 @@ void acceptor_free(struct acceptor *a)
 {
 	if (a == NULL)
 		return;
-	for (unsigned i = 0; i < a->count; i++)
+	for (unsigned i = 0; a->listeners != NULL && i < a->count; i++)
 		event_free(a->listeners[i].event);
 	if (a->pause != NULL)
 		event_free(a->pause);
