@@ -73,20 +73,28 @@ static uint64_t moment_of(const struct conn *conn)
 	return conn_use(conn, 0)->x->x.start_ns;
 }
 
-/* True: exchanges on it are still to be given out. */
-static bool is_in_use(struct correlate *c, struct track *t)
+/*
+ * Names are guesses until they are resolved: one that turns out to be another flow's makes place for
+ * the next guess.
+ */
+static void settle_names(struct correlate *c, struct track *t)
 {
-	bool in_use = false;
-
-	for (unsigned leg = 0; leg < 2; leg++) {
-		struct conn *conn = t->conn[leg];
-
-		if (conn == NULL)
-			continue;
-		if (track_resolve(c->flows, conn, moment_of(conn), c->clock_ns) == t)
-			in_use = in_use || conn->use_count > 0;
+	for (unsigned round = 0; round < 2; round++) {
+		track_name(c->ledger, t);
+		for (unsigned leg = 0; leg < 2; leg++)
+			if (t->conn[leg] != NULL)
+				(void)!track_resolve(c->flows, t->conn[leg],
+						     moment_of(t->conn[leg]), c->clock_ns);
 	}
-	return in_use;
+}
+
+/* True: exchanges on it are still to be given out. */
+static bool is_in_use(const struct track *t)
+{
+	for (unsigned leg = 0; leg < 2; leg++)
+		if (t->conn[leg] != NULL && t->conn[leg]->use_count > 0)
+			return true;
+	return false;
 }
 
 /* Lines for a flow that is closed, and the end of it. */
@@ -116,7 +124,8 @@ static void run_endings(struct correlate *c)
 
 		t->is_ending = false;
 		/* Else it ends when the last of its exchanges was given out. */
-		if (!is_in_use(c, t))
+		settle_names(c, t);
+		if (!is_in_use(t))
 			give_track(c, t);
 	}
 }

@@ -38,6 +38,7 @@ static void unname(struct conn *c)
 	if (c->track == NULL)
 		return;
 	c->track->conn[c->leg] = NULL;
+	c->track->named_at = 0;
 	c->track = NULL;
 }
 
