@@ -225,7 +225,8 @@ $(foreach d,$(UNIT_DIRS),$(eval $(call unit_rule,$(d))))
 
 # A fuzz file says in its first lines what it is linked with besides common/ and config/:
 # "// links: proxy" or "// links: trace".
-fuzz_links = $(shell sed -n '1,30s,^// links: *,,p' tests/fuzz/$(1)_fuzz.c)
+comma := ,
+fuzz_links = $(shell sed -n -E '1$(comma)40s;^[/ *]*links: *(proxy|trace)\b.*;\1;p' tests/fuzz/$(1)_fuzz.c)
 fuzz_links_proxy = $(call fuzzobj,$(call but_main,$(PROXY)))
 fuzz_links_trace = $(call fuzzobj,$(call but_main,$(TRACE)))
 
