@@ -1,6 +1,6 @@
 /*
- * capture.h -- live capture by libpcap: TPACKET_V3, nanoseconds, one handle per interface, filters that
- * never change while running, rights given up after activation.
+ * capture.h -- live capture by libpcap: TPACKET_V3, nanoseconds, one handle per interface, filters
+ * that never change while running, rights given up after activation.
  */
 #ifndef TRACE_CAPTURE_H
 #define TRACE_CAPTURE_H
@@ -34,9 +34,9 @@ struct capture;
 
 /*
  * Find the interfaces that traffic of the endpoints can pass (loopback for local addresses, the
- * owner of a listener's address, all that are up for a wildcard, the route for a backend), open and activate a handle on
- * each. On failure NULL, and err is one sentence that says what to do (missing right: `setcap cap_net_raw+ep FLOWTRACE` or
- * run as root).
+ * owner of a listener's address, all that are up for a wildcard, the route for a backend), open
+ * and activate a handle on each. On failure NULL, and err is one sentence that says what to do
+ * (missing right: `setcap cap_net_raw+ep FLOWTRACE` or run as root).
  */
 struct capture *capture_open(const struct capture_endpoint *endpoints, unsigned count,
 			     const struct capture_options *options,
@@ -56,8 +56,9 @@ void capture_info(const struct capture *c, unsigned i, struct capture_info *out)
 typedef void (*capture_packet)(const struct packet *p, void *arg);
 
 /*
- * Dispatch what has arrived on handle i, until it yields nothing. dropped_before carries the drops since
- * the previous packet. False: the interface is gone (err says so); the handle is then closed.
+ * Dispatch what has arrived on handle i, until it yields nothing. dropped_before carries the drops
+ * since the previous packet. False: the interface is gone (err says so); the handle is then
+ * closed.
  */
 bool capture_dispatch(struct capture *c, unsigned i, capture_packet fn, void *arg,
 		      char err[CAPTURE_ERROR_MAX]) MUST_CHECK;

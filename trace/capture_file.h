@@ -1,8 +1,10 @@
 /*
- * capture_file.h -- reads capture files: pcap (micro- and nanoseconds, both byte orders) and pcapng with what libpcap does
- * not tell: interface names, direction flags, drop counts, statistics.
+ * capture_file.h -- reads capture files: pcap (micro- and nanoseconds, both byte orders) and
+ * pcapng with what libpcap does not tell: interface names, direction flags, drop counts,
+ * statistics.
  *
- * Bounded: a broken file ends in one sentence with the byte offset, after everything before it was given out.
+ * Bounded: a broken file ends in one sentence with the byte offset, after everything before it was
+ * given out.
  */
 #ifndef TRACE_CAPTURE_FILE_H
 #define TRACE_CAPTURE_FILE_H
@@ -28,7 +30,10 @@ enum capture_file_result {
 	CAPTURE_FILE_BROKEN, /* err says where and why */
 };
 
-/* The next packet; frame numbers count from 1 as Wireshark's. p->bytes is valid until the next call. */
+/*
+ * The next packet; frame numbers count from 1 as Wireshark's. p->bytes is valid until the next
+ * call.
+ */
 enum capture_file_result capture_file_next(struct capture_file *f, struct packet *p,
 					   char err[CAPTURE_FILE_ERROR_MAX]) MUST_CHECK;
 

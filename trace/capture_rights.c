@@ -1,7 +1,8 @@
 /*
  * capture_rights.c -- gives up every right that captures needed to be opened.
  *
- * Irreversible, and checked: what cannot be given up ends the program's start, it is not passed over.
+ * Irreversible, and checked: what cannot be given up ends the program's start, it is not passed
+ * over.
  */
 #include <errno.h>
 #include <grp.h>
@@ -34,9 +35,12 @@ static void drop_bounding_set(void)
 
 static bool change_user(char err[CAPTURE_ERROR_MAX])
 {
-	const struct passwd *nobody = getpwnam(NOBODY);
-	uid_t uid = nobody != NULL ? nobody->pw_uid : NOBODY_ID;
-	gid_t gid = nobody != NULL ? nobody->pw_gid : NOBODY_ID;
+	struct passwd entry, *nobody = NULL;
+	char strings[4096];
+	bool found = getpwnam_r(NOBODY, &entry, strings, sizeof(strings), &nobody) == 0 &&
+		     nobody != NULL && entry.pw_uid != 0;
+	uid_t uid = found ? entry.pw_uid : NOBODY_ID;
+	gid_t gid = found ? entry.pw_gid : NOBODY_ID;
 
 	drop_bounding_set();
 	if (setgroups(0, NULL) != 0)

@@ -1,8 +1,9 @@
 /*
  * decode.h -- from link-layer bytes to a TCP segment, bounded and total: any bytes give an answer.
  *
- * Ethernet, 802.1Q/QinQ, Linux SLL and SLL2, NULL/LOOP, raw IP; IPv4 with options, IPv6 with extension headers;
- * TCP with options. The layers are a table of steps, so that tunnels can be added as further steps.
+ * Ethernet, 802.1Q/QinQ, Linux SLL and SLL2, NULL/LOOP, raw IP; IPv4 with options, IPv6 with
+ * extension headers; TCP with options. The layers are a table of steps, so that tunnels can be
+ * added as further steps.
  */
 #ifndef TRACE_DECODE_H
 #define TRACE_DECODE_H

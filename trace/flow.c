@@ -133,8 +133,8 @@ static void note_wscale(struct flow *f, const struct segment *seg, uint8_t from)
 }
 
 /*
- * Until the client has acknowledged it, a server may answer again with another number (a SYN cookie,
- * a restart). What it was thought to have sent before is then no part of this connection.
+ * Until the client has acknowledged it, a server may answer again with another number (a SYN
+ * cookie, a restart). What it was thought to have sent before is then no part of this connection.
  */
 static bool replace_isn(struct flow_node *n, const struct segment *seg, uint8_t from)
 {

@@ -68,7 +68,10 @@ struct flow_place {
 struct flow_table *flow_table_new(void) MUST_CHECK;
 void flow_table_free(struct flow_table *t);
 
-/* One segment, in frame order. False when memory ran out (what was not kept of it counts as not captured; place->flow may be NULL). */
+/*
+ * One segment, in frame order. False when memory ran out (what was not kept of it counts as not
+ * captured; place->flow may be NULL).
+ */
 bool flow_table_add(struct flow_table *t, const struct segment *seg,
 		    struct flow_place *place) MUST_CHECK;
 
@@ -78,9 +81,10 @@ enum flow_rule {
 };
 
 /*
- * The incarnation between local and peer (either may have sent the SYN) by the rule. One without a SYN counts with the
- * stamp of its first packet, and only if no incarnation with a SYN fits; on the client leg it then may also be the first after the
- * moment (the capture began within it). NULL: none. `until_ns`: later incarnations do not count.
+ * The incarnation between local and peer (either may have sent the SYN) by the rule. One without a
+ * SYN counts with the stamp of its first packet, and only if no incarnation with a SYN fits; on
+ * the client leg it then may also be the first after the moment (the capture began within it).
+ * NULL: none. `until_ns`: later incarnations do not count.
  */
 struct flow *flow_table_find(struct flow_table *t, const struct addr *local,
 			     const struct addr *peer, enum flow_rule rule, uint64_t moment_ns,
@@ -93,8 +97,9 @@ static inline unsigned flow_side_of(const struct flow *f, const struct addr *a)
 }
 
 /*
- * Give a flow back: it will not be asked for again. Its number stays used: a late packet of the same connection gets a
- * flow that has the number, the ISNs and nothing else (user NULL, place->fresh false).
+ * Give a flow back: it will not be asked for again. Its number stays used: a late packet of the
+ * same connection gets a flow that has the number, the ISNs and nothing else (user NULL,
+ * place->fresh false).
  */
 void flow_table_remove(struct flow_table *t, struct flow *f);
 

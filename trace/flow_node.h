@@ -1,7 +1,8 @@
 /*
  * flow_node.h -- what flow.c and flow_table.c share: a flow with what nobody else needs to see.
  *
- * flow_table.c finds the flow of a segment and numbers it; flow.c knows what the segment does to it.
+ * flow_table.c finds the flow of a segment and numbers it; flow.c knows what the segment does to
+ * it.
  */
 #ifndef TRACE_FLOW_NODE_H
 #define TRACE_FLOW_NODE_H
@@ -39,7 +40,9 @@ void flow_node_free(struct flow_node *n);
 /* A side's initial sequence number is known: the first word counts. */
 void flow_node_set_isn(struct flow_node *n, unsigned side, uint32_t isn);
 
-/* The segment, sent by place->from, belongs to n. False: memory ran out, part of it was not kept. */
+/*
+ * The segment, sent by place->from, belongs to n. False: memory ran out, part of it was not kept.
+ */
 bool flow_node_add(struct flow_node *n, const struct segment *seg,
 		   struct flow_place *place) MUST_CHECK;
 

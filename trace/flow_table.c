@@ -302,8 +302,9 @@ void flow_table_remove(struct flow_table *t, struct flow *f)
 }
 
 /*
- * A SYN/ACK with another number than before, in a connection that knows its SYN: it answers that SYN,
- * or one that was not captured. Then it is another connection, although Wireshark counts it as the same.
+ * A SYN/ACK with another number than before, in a connection that knows its SYN: it answers that
+ * SYN, or one that was not captured. Then it is another connection, although Wireshark counts it
+ * as the same.
  */
 static bool answers_missed_syn(const struct flow_tuple *u, const struct segment *seg, uint8_t end)
 {

@@ -81,7 +81,10 @@ struct segment {
 	uint32_t payload_off; /* into packet.bytes; payload_captured bytes are there */
 	uint32_t payload_captured;
 	uint32_t payload_len; /* on the wire, as the IP header says */
-	/* As much of it as the frame had room for: Wireshark's tcp.len. Less only in a truncated frame. */
+	/*
+	 * As much of it as the frame had room for: Wireshark's tcp.len. Less only in a truncated
+	 * frame.
+	 */
 	uint32_t payload_framed;
 };
 

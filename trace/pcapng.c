@@ -1,10 +1,10 @@
 /*
  * pcapng.c -- writes pcapng: section header, interfaces, packets with comments, statistics.
  *
- * Blocks are put together in a buffer and leave it whole, so that a reader of the growing file meets
- * a torn block only in the middle of a write. After an error the file is cut back to its last whole
- * block, and nothing more is written: a block behind a torn one would be lost. Never writes custom
- * blocks or epb_verdict, and reads nothing.
+ * Blocks are put together in a buffer and leave it whole, so that a reader of the growing file
+ * meets a torn block only in the middle of a write. After an error the file is cut back to its
+ * last whole block, and nothing more is written: a block behind a torn one would be lost. Never
+ * writes custom blocks or epb_verdict, and reads nothing.
  *
  * Invariant: buf[0, whole) are whole blocks; only the block at hand is behind them.
  */
@@ -89,7 +89,10 @@ bool pcapng_flush(struct pcapng *w)
 	return true;
 }
 
-/* Room for n bytes of the block at hand: what is whole leaves, and a huge block gets a larger buffer. */
+/*
+ * Room for n bytes of the block at hand: what is whole leaves, and a huge block gets a larger
+ * buffer.
+ */
 static bool make_room(struct pcapng *w, size_t n)
 {
 	uint8_t *buf;

@@ -30,7 +30,10 @@ struct pcapng *pcapng_new(int fd, const char *application) MUST_CHECK;
 /* Interfaces are numbered from 0 in the order they are added; before the first packet. */
 bool pcapng_interface(struct pcapng *w, const struct pcapng_interface *i) MUST_CHECK;
 
-/* comments: `count` strings, each its own opt_comment. p->iface, direction and dropped_before are written. */
+/*
+ * comments: `count` strings, each its own opt_comment. p->iface, direction and dropped_before are
+ * written.
+ */
 bool pcapng_packet(struct pcapng *w, const struct packet *p, const char *const *comments,
 		   unsigned count) MUST_CHECK;
 

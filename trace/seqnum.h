@@ -23,8 +23,10 @@ static inline bool seq_after(uint32_t a, uint32_t b)
 	return seq_diff(a, b) > 0;
 }
 
-/* The 64-bit offset nearest to `near` that has this sequence number; base is the seq of offset 0. May be negative (a keep-alive one
- * before the first byte). */
+/*
+ * The 64-bit offset nearest to `near` that has this sequence number; base is the seq of offset 0.
+ * May be negative (a keep-alive one before the first byte).
+ */
 static inline int64_t seq_to_off(uint32_t seq, uint32_t base, uint64_t near)
 {
 	return (int64_t)near + seq_diff(seq, base + (uint32_t)near);

@@ -26,8 +26,8 @@ void stream_free(struct stream *s);
 void stream_anchor(struct stream *s, uint32_t isn);
 
 /*
- * The same when a later place is known (attach in mid-connection, offsets beyond 2^32): seq, near what was seen last,
- * is the sequence number of offset off.
+ * The same when a later place is known (attach in mid-connection, offsets beyond 2^32): seq, near
+ * what was seen last, is the sequence number of offset off.
  */
 void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off);
 bool stream_anchored(const struct stream *s);
@@ -49,9 +49,9 @@ bool stream_add(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t seq, 
 		struct stream_place *place);
 
 /*
- * An ACK number seen in the other direction, in frame order. *from and *past receive the bytes that it newly
- * acknowledges, equal when none or when not anchored. The ACK of SYN and FIN are no bytes. False: memory ran out,
- * it counts as not seen.
+ * An ACK number seen in the other direction, in frame order. *from and *past receive the bytes
+ * that it newly acknowledges, equal when none or when not anchored. The ACK of SYN and FIN are no
+ * bytes. False: memory ran out, it counts as not seen.
  */
 bool stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, uint64_t *from,
 		uint64_t *past);
@@ -89,7 +89,10 @@ void stream_query(const struct stream *s, const struct byte_range *range, uint64
 		  struct stream_range *out);
 void stream_range_fini(struct stream_range *r);
 
-/* The stamp at which [0, past) was acknowledged as a whole, or 0 (not yet, or past == 0). Cheap: asked often. */
+/*
+ * The stamp at which [0, past) was acknowledged as a whole, or 0 (not yet, or past == 0). Cheap:
+ * asked often.
+ */
 uint64_t stream_acked_ns(const struct stream *s, uint64_t past);
 
 /* Nothing below off will be asked for again. */

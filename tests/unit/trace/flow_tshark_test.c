@@ -126,27 +126,28 @@ Test(flow_tshark, numbers_of_random_packets)
 	close(fd);
 }
 
+static int is_pcap(const struct dirent *entry)
+{
+	const char *dot = strrchr(entry->d_name, '.');
+
+	return dot != NULL && strcmp(dot, ".pcap") == 0;
+}
+
 /* Next to the checkout, where there are some. */
 Test(flow_tshark, captures_made_by_others)
 {
 	static const char folder[] = "../shared/captures";
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
+	struct dirent **entries;
+	int count = scandir(folder, &entries, is_pcap, alphasort);
 	char path[512];
-	unsigned files = 0;
 
-	if (dir == NULL)
-		cr_skip_test("no %s", folder);
+	if (count <= 0)
+		cr_skip_test("no captures in %s", folder);
 	need_tshark();
-	while ((entry = readdir(dir)) != NULL) {
-		const char *dot = strrchr(entry->d_name, '.');
-
-		if (dot == NULL || strcmp(dot, ".pcap") != 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, entries[i]->d_name);
 		compare_file(path, 1);
-		files++;
+		free(entries[i]);
 	}
-	closedir(dir);
-	cr_expect_gt(files, 0);
+	free(entries);
 }
