@@ -272,7 +272,8 @@ static void guest_end(struct guest *g)
 	if (!was_tracer)
 		return;
 	h->tracer = NULL;
-	h->calls.gone(h->calls.arg);
+	if (h->calls.gone != NULL)
+		h->calls.gone(h->calls.arg);
 }
 
 static void tick_arm(struct tap_hub *h)

@@ -21,7 +21,7 @@ struct tap_hub_calls {
 	void (*give)(void *arg, unsigned worker, int fd);
 	/* Fill in up to max endpoints (addr, leg, named); returns how many. */
 	unsigned (*endpoints)(void *arg, struct tap_endpoint *out, unsigned max);
-	/* The tracer's captures run / the tracer is gone. */
+	/* The tracer's captures run / the tracer is gone (may be NULL). */
 	void (*ready)(void *arg);
 	void (*gone)(void *arg);
 };
