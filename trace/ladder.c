@@ -272,7 +272,7 @@ static void carries_text(const struct evidence *e, const struct evidence_row *ro
 	}
 	if (row->len <= known || unplaced)
 		return;
-	snprintf(text, sizeof(text), "%" PRIu64 " bytes of others", row->len - known);
+	snprintf(text, sizeof(text), "%" PRIu64 " bytes of another exchange", row->len - known);
 	append(out, "; ", text);
 }
 

@@ -6,6 +6,7 @@
  */
 #include "trace/story.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,10 +19,11 @@
 #include "trace/packet.h"
 #include "trace/story_facts.h"
 
-#define GAPS_MAX   6
-#define GAP_TEXT   96
-#define ACKS_SHOWN 3
-#define TEXT_MAX   256
+#define GAPS_MAX     6
+#define GAP_TEXT     96
+#define ACKS_SHOWN   3
+#define FILE_COLUMNS 38
+#define TEXT_MAX     256
 
 struct story {
 	const struct screen *screen;
@@ -162,6 +164,11 @@ static void tell_establishment(struct story *t)
 
 /* ---- 2. data transfer ---- */
 
+static bool rides(const struct evidence_row *ack)
+{
+	return ack->len > 0 || (ack->flags & TCP_FIN);
+}
+
 static void tell_part(const struct story *t, const char *way, const char *name,
 		      const struct row_part *p)
 {
@@ -177,7 +184,7 @@ static void tell_part(const struct story *t, const char *way, const char *name,
 		fprintf(t->out, " not seen\n");
 	else
 		fprintf(t->out, " %8" PRId64 " %8u %8s%s\n", ack->ack, ack->frame,
-			screen_us(p->acked_us, us), ack->len > 0 ? " *" : "");
+			screen_us(p->acked_us, us), rides(ack) ? " *" : "");
 }
 
 static void tell_exchange(const struct story *t, unsigned i)
@@ -246,7 +253,8 @@ static void tell_reuse(const struct story *t)
 		clients += f->conns[i].row.leg == TAP_CLIENT;
 	heading(t, "3. Reuse of backend connections");
 	fprintf(t->out,
-		"  %u exchange%s came on %u client connection%s and went out on %u backend\n  connection%s\n",
+		"  %u exchange%s came on %u client connection%s and went out on "
+		"%u backend connection%s\n",
 		f->exchange_count, plural(f->exchange_count), clients, plural(clients),
 		f->conn_count - clients, plural(f->conn_count - clients));
 	for (unsigned i = clients; i < f->conn_count; i++)
@@ -289,12 +297,11 @@ static void tell_piggybacks(const struct story *t)
 	heading(t, "4. Piggybacked ACKs (an ACK that rides on data or on a FIN; * above)");
 	for (unsigned i = 0; i < e->row_count; i++) {
 		const struct evidence_row *row = &e->rows[i];
-		bool rides = row->len > 0 || (row->flags & TCP_FIN);
 
 		if (item_of(&t->facts, row, EVIDENCE_ACK) == NULL)
 			continue;
 		acks++;
-		if (rides && riding++ < ACKS_SHOWN)
+		if (rides(row) && riding++ < ACKS_SHOWN)
 			tell_piggyback(t, row);
 	}
 	if (riding > ACKS_SHOWN)
@@ -343,23 +350,27 @@ static void tell_termination(struct story *t)
 
 static void tell_file(const struct story *t, const char *path, const char *what)
 {
-	fprintf(t->out, "  %-38s %s\n", path, what);
+	bool fits = strlen(path) <= FILE_COLUMNS;
+
+	fprintf(t->out, "  %-*s%s%*s %s\n", FILE_COLUMNS, path, fits ? "" : "\n",
+		fits ? 0 : FILE_COLUMNS + 2, "", what);
 }
 
 static void tell_files(const struct story *t)
 {
 	const struct story_facts *f = &t->facts;
 	const struct flow_row *first = &f->exchanges[0].flow;
-	char text[PATH_MAX + 64];
+	char text[2 * PATH_MAX + 64];
 
 	heading(t, "6. The files, and how to look further");
 	tell_file(t, t->paths->proxy, "what the proxy did: one line per request");
 	tell_file(t, t->paths->flows, "the same requests on the wire, frame by frame");
 	tell_file(t, t->paths->conns, "one line per TCP connection");
 	tell_file(t, f->dump, "the packets; each names its requests in a comment");
-	snprintf(text, sizeof(text), "flowtrace show %s", t->paths->folder);
+	snprintf(text, sizeof(text), "%s show %s", program_invocation_name, t->paths->folder);
 	tell_file(t, text, "all requests in a table");
-	snprintf(text, sizeof(text), "flowtrace show %s %.8s", t->paths->folder, first->id);
+	snprintf(text, sizeof(text), "%s show %s %.8s", program_invocation_name, t->paths->folder,
+		 first->id);
 	tell_file(t, text, "the first request, segment by segment");
 	snprintf(text, sizeof(text), "wireshark %s", f->dump);
 	tell_file(t, text, "with one of these display filters:");
