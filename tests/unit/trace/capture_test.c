@@ -546,6 +546,27 @@ Test(capture, interface_goes_away)
 	capture_close(c);
 }
 
+/* Down and up again: the capture goes on. */
+Test(capture, interface_goes_down_for_a_while)
+{
+	struct capture_endpoint e = peer_at("10.9.9.2:80");
+	struct capture *c;
+
+	enter_namespace();
+	c = open_capture(&e, 1, 2);
+	cr_assert_not_null(c, "%s", err);
+	run("ip link set v0 down 2>&1");
+	for (unsigned i = 0; i < 5; i++) {
+		usleep(10000);
+		cr_expect(capture_dispatch(c, 0, take_packet, &seen, err), "%s", err);
+	}
+	run("ip link set v0 up 2>&1");
+	inject("v0", "10.9.9.1:4000", "10.9.9.2:80", 0);
+	collect(c, 1);
+	cr_expect_eq(seen.count, 1);
+	capture_close(c);
+}
+
 Test(capture, interfaces_by_name)
 {
 	static const char *const names[] = {"v1", "lo", "v1"}, *const wrong[] = {"v7"};
