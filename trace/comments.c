@@ -163,24 +163,37 @@ static bool use_bounds(const struct conn *c, uint32_t i, bool ours, uint64_t *fi
 	return *past > *first;
 }
 
+/* Of the uses before `high`, is this the last with bytes, and do they end at or below off? */
+static bool ends_below(const struct conn *c, bool ours, uint32_t high, uint64_t off)
+{
+	uint64_t first, past;
+
+	while (high > 0)
+		if (use_bounds(c, --high, ours, &first, &past))
+			return past <= off;
+	return true;
+}
+
 /*
- * Index of the first use whose bytes end above off. Uses without bytes tell nothing and are
- * stepped over; binary search needs those that do.
+ * Index of the first use whose bytes end above off. Live it is one of the last, so the search goes
+ * from there in growing steps. Uses without bytes tell nothing and are stepped over.
  */
 static uint32_t find_use(const struct conn *c, bool ours, uint64_t off)
 {
-	uint32_t low = 0, high = c->use_count;
+	uint32_t low = c->use_count, high = c->use_count, step = 1;
 
+	while (low > 0 && !ends_below(c, ours, low, off)) {
+		high = low - 1;
+		low = low > step ? low - step : 0;
+		step *= 2;
+	}
 	while (low < high) {
-		uint32_t middle = low + (high - low) / 2, probe = middle;
-		uint64_t first = 0, past = 0;
+		uint32_t middle = low + (high - low) / 2;
 
-		while (probe < high && !use_bounds(c, probe, ours, &first, &past))
-			probe++;
-		if (probe == high || past > off)
-			high = middle;
+		if (ends_below(c, ours, middle + 1, off))
+			low = middle + 1;
 		else
-			low = probe + 1;
+			high = middle;
 	}
 	return low;
 }

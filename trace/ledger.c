@@ -195,6 +195,9 @@ static void conn_remove_use(struct conn *c, const struct exchange *x)
 {
 	uint32_t i = 0;
 
+	/* The newest one when its end is told, the oldest when it is given out. */
+	if (c->use_count > 0 && conn_use(c, c->use_count - 1)->x == x)
+		i = c->use_count - 1;
 	while (i < c->use_count && conn_use(c, i)->x != x)
 		i++;
 	if (i == c->use_count)

@@ -87,10 +87,21 @@ void mark_list_drop(struct mark_list *l, uint32_t n)
 	}
 }
 
+/*
+ * What is looked for stands nearly always at one of the ends: new segments and ACKs belong behind
+ * the last mark, and the exchange that is settled next has its bytes at the front.
+ */
 uint32_t mark_list_find(const struct mark_list *l, uint64_t pos)
 {
-	uint32_t low = 0, high = l->count;
+	uint32_t low = 0, high = 1;
 
+	if (l->count == 0 || mark_list_get(l, l->count - 1)->pos < pos)
+		return l->count;
+	while (high < l->count && mark_list_get(l, high - 1)->pos < pos) {
+		low = high;
+		high *= 2;
+	}
+	high = MIN(high, l->count);
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
