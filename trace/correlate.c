@@ -205,7 +205,10 @@ static void place_legs(struct correlate *c, const struct exchange *x, uint64_t u
 		place_leg(c, x, &x->x.tries[i].leg, TAP_BACKEND, until_ns, &p->tries[i]);
 }
 
-/* Find out when x settles, or a moment before which it does not. */
+/*
+ * Find out when x settles, or a moment before which it does not. What ended with its client's
+ * connection is waited for until the packets show that end; others no longer than a minute.
+ */
 static void settle(struct correlate *c, struct exchange *x)
 {
 	uint64_t limit_ns = later(x->end_ns, SETTLED_MAX_NS);
@@ -213,7 +216,9 @@ static void settle(struct correlate *c, struct exchange *x)
 	uint64_t done_ns;
 
 	place_legs(c, x, later(x->end_ns, c->o.hold_ns), &places);
-	done_ns = finding_done_ns(&places);
+	done_ns = finding_done_ns(&x->x, &places);
+	if (finding_is_open_ended(&x->x, &places))
+		limit_ns = UINT64_MAX;
 	if (done_ns != 0) {
 		x->settled = true;
 		x->settled_ns = MIN(later(MAX(x->end_ns, done_ns), c->o.hold_ns), limit_ns);
@@ -274,6 +279,7 @@ static void conn_gave(struct correlate *c, struct conn *conn, uint64_t settled_n
 {
 	struct track *t = conn->track;
 
+	conn->given_ns = MAX(conn->given_ns, settled_ns);
 	if (t == NULL)
 		return;
 	for (unsigned ours = 0; ours < 2; ours++) {

@@ -21,7 +21,7 @@
 #include "trace/packet.h"
 #include "trace/track.h"
 
-/* An exchange is settled no later than this after its end. */
+/* An exchange whose end is known is settled no later than this after it. */
 #define SETTLED_MAX_NS (60 * NS_PER_S)
 
 /* One connection. conn == NULL: one to a listener that no exchange and no tap names. */

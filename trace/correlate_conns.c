@@ -115,31 +115,53 @@ static void give_track(struct correlate *c, struct track *t)
 	remove_flow(c, t);
 }
 
+/* A line comes when the flow is closed for hold_ns and all its exchanges have settled. */
+static uint64_t line_due_ns(const struct track *t, uint64_t closed_due_ns)
+{
+	uint64_t due_ns = closed_due_ns;
+
+	for (unsigned leg = 0; leg < 2; leg++)
+		if (t->conn[leg] != NULL)
+			due_ns = MAX(due_ns, t->conn[leg]->given_ns);
+	return due_ns;
+}
+
 static void run_endings(struct correlate *c)
 {
 	const struct heap_item *first;
 
 	while ((first = heap_first(&c->endings)) != NULL && first->key <= c->clock_ns) {
-		struct track *t = heap_pop(&c->endings).value;
+		struct heap_item item = heap_pop(&c->endings);
+		struct track *t = item.value;
+		uint64_t due_ns;
 
 		t->is_ending = false;
-		/* Else it ends when the last of its exchanges was given out. */
 		settle_names(c, t);
-		if (!is_in_use(t))
+		due_ns = line_due_ns(t, item.key);
+		if (is_in_use(t)) /* it ends when the last of its exchanges was given out */
+			continue;
+		if (due_ns > item.key)
+			correlate_track_ends(c, t, due_ns);
+		else
 			give_track(c, t);
 	}
 }
 
-/* The proxy closed the client's connection long ago: what was begun on it has no end record. */
+/*
+ * The proxy closed the client's connection long ago: what was begun on it has no end record, and what
+ * waits for packets that show the end waits in vain.
+ */
 static void lose_uses(struct correlate *c, struct conn *conn)
 {
 	for (uint32_t i = 0; i < conn->use_count && conn->leg == TAP_CLIENT; i++) {
 		struct exchange *x = conn_use(conn, i)->x;
+		bool was_ended = x->ended;
 
-		if (x->ended)
-			continue;
 		ledger_lose(c->ledger, x);
-		correlate_await(c, x, later(c->clock_ns, 1));
+		x->settled = true;
+		x->settled_ns = c->clock_ns;
+		if (!was_ended)
+			correlate_await(c, x, later(c->clock_ns, 1));
 	}
 }
 

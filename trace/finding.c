@@ -53,10 +53,22 @@ static bool leg_is_done(const struct leg_place *p, uint64_t *done_ns)
 	return true;
 }
 
-uint64_t finding_done_ns(const struct finding_places *places)
+bool finding_is_open_ended(const struct exchange_record *x, const struct finding_places *places)
+{
+	return places->client.flow != NULL && (x->at_us[MOMENT_RESPONSE_END] == MOMENT_NEVER ||
+					       byte_range_exists(&x->client.tunnel_up) ||
+					       byte_range_exists(&x->client.tunnel_down));
+}
+
+uint64_t finding_done_ns(const struct exchange_record *x, const struct finding_places *places)
 {
 	uint64_t done_ns = 1; /* nothing to follow: done since ever */
 
+	if (finding_is_open_ended(x, places)) {
+		done_ns = places->client.flow->closed_ns;
+		if (done_ns == 0)
+			return 0;
+	}
 	if (!leg_is_done(&places->client, &done_ns) || !leg_is_done(&places->backend, &done_ns))
 		return 0;
 	for (unsigned i = 0; i < FINDING_TRIES; i++)
@@ -261,7 +273,7 @@ static struct exchange_times times_of(const struct finding *e, const struct find
 				      uint64_t end_ns)
 {
 	struct exchange_times t = {.begin_ns = finding_first_ns(e),
-				   .done_ns = finding_done_ns(places),
+				   .done_ns = finding_done_ns(e->x, places),
 				   .settled_ns = e->settled_ns};
 
 	if (t.begin_ns == 0 || t.begin_ns > e->x->start_ns)

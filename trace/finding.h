@@ -76,11 +76,19 @@ struct finding_places {
 };
 
 /*
- * The stamp at which all bytes of the exchange that can be followed are acknowledged, or their
- * connections are closed; 0: not yet. Legs without a flow, and directions whose first sequence
- * number is not known, cannot be followed and do not count.
+ * Its response was never complete, or it was a tunnel: then it ended with its client's connection, at a
+ * moment that no at_us tells.
  */
-uint64_t finding_done_ns(const struct finding_places *places) MUST_CHECK;
+bool finding_is_open_ended(const struct exchange_record *x, const struct finding_places *places);
+
+/*
+ * The stamp at which all bytes of the exchange that can be followed are acknowledged, or their
+ * connections are closed; of an open-ended one, not before its client's connection is. 0: not yet.
+ * Legs without a flow, and directions whose first sequence number is not known, cannot be followed
+ * and do not count.
+ */
+uint64_t finding_done_ns(const struct exchange_record *x,
+			 const struct finding_places *places) MUST_CHECK;
 
 /* Everything that packets stamped up to settled_ns show. end_ns: the proxy's end of it. */
 void finding_gather(struct finding *e, const struct exchange_record *x,

@@ -509,6 +509,31 @@ Test(correlate, ack_later_than_a_minute_does_not_count)
 	talk_fini(&t);
 }
 
+Test(correlate, exchange_without_a_complete_response_ends_with_its_connection)
+{
+	struct wire w = wire_client(40000);
+	struct exchange_record x = on_client(&w, 1, 1, range(0, 100), range(0, 200), 110, 300);
+	struct talk t;
+
+	x.at_us[MOMENT_RESPONSE_END] = MOMENT_NEVER; /* the client took no byte for long */
+	memcpy(x.end, "client-stalled", sizeof("client-stalled"));
+	talk_init(&t, HOLD_MS, false);
+	correlate_exchange(t.c, &x);
+	put_handshake(&t, &w, 0);
+	put_data(&t, &w, 100, 0, 100);
+	put_data(&t, &w, 300, 1, 200);
+	put_ack(&t, &w, 310, 0);
+	correlate_clock(t.c, at(90 * SECOND));
+	cr_expect_eq(t.exchange_count, 0);
+	put_raw(&t, &w, 90 * SECOND, 1, TCP_RST, (uint32_t)(w.isn[1] + 201), 0, 0); /* 7 */
+	correlate_clock(t.c, at(92 * SECOND));
+	cr_assert_eq(t.exchange_count, 1);
+	has(t.exchange[0], "\"close\":{\"by\":\"proxy\",\"how\":\"rst\",\"frames\":[7]}");
+	follows(t.exchange[0], "\"response\":",
+		"{\"seq\":1,\"len\":200,\"next_seq\":201,\"frames\":[5],\"acked_in\":6,");
+	talk_fini(&t);
+}
+
 Test(correlate, exchanges_come_by_settled_then_id)
 {
 	struct wire w[3] = {wire_client(40000), wire_client(40001), wire_client(40002)};
