@@ -107,9 +107,9 @@ static const char *item_text(const struct evidence_row *row, const struct eviden
 	case EVIDENCE_SYN:
 		return "handshake: SYN";
 	case EVIDENCE_SYN_ACK:
-		return "handshake: SYN and ack of SYN";
+		return "handshake: SYN+ACK";
 	case EVIDENCE_HANDSHAKE_ACK:
-		return "handshake: ack of SYN";
+		return "handshake: ACK";
 	case EVIDENCE_DATA:
 		data_text(item, out);
 		break;
