@@ -76,6 +76,16 @@ struct leg_record {
 	struct byte_range tunnel_down;
 };
 
+/* A leg of which nothing is known yet. */
+static inline struct leg_record leg_record_none(void)
+{
+	return (struct leg_record){.request = byte_range_none(),
+				   .interim = byte_range_none(),
+				   .response = byte_range_none(),
+				   .tunnel_up = byte_range_none(),
+				   .tunnel_down = byte_range_none()};
+}
+
 /* A backend attempt before the last. */
 struct try_record {
 	struct leg_record leg;

@@ -156,6 +156,16 @@ bool conn_flush(struct conn *c)
 	return true;
 }
 
+void conn_leg(struct conn *c, struct leg_record *leg)
+{
+	*leg = leg_record_none();
+	leg->conn = c->id;
+	leg->nth = ++c->nth;
+	leg->opened_ns = c->opened_ns;
+	leg->local = c->local;
+	leg->peer = c->peer;
+}
+
 void conn_shutdown(struct conn *c)
 {
 	(void)shutdown(c->fd, SHUT_WR);

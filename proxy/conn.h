@@ -90,6 +90,9 @@ bool conn_send(struct conn *c, const struct iovec *parts, int count) MUST_CHECK;
 /* Try to send what is pending. False: the connection failed. */
 bool conn_flush(struct conn *c) MUST_CHECK;
 
+/* Begin the next exchange on it: the constant part of its leg, and its nth. */
+void conn_leg(struct conn *c, struct leg_record *leg);
+
 /* End our direction; pending bytes should have been flushed before. */
 void conn_shutdown(struct conn *c);
 

@@ -18,15 +18,6 @@ uint64_t exchange_id(uint64_t seed, unsigned worker, uint64_t number)
 	return z ^ z >> 31;
 }
 
-static void leg_clear(struct leg_record *l)
-{
-	*l = (struct leg_record){.request = byte_range_none(),
-				 .interim = byte_range_none(),
-				 .response = byte_range_none(),
-				 .tunnel_up = byte_range_none(),
-				 .tunnel_down = byte_range_none()};
-}
-
 void exchange_begin(struct exchange *x, uint64_t id, uint32_t run, uint64_t start_real_ns,
 		    uint64_t start_mono_ns, const struct leg_record *client)
 {
@@ -35,7 +26,7 @@ void exchange_begin(struct exchange *x, uint64_t id, uint32_t run, uint64_t star
 	x->rec.run = run;
 	x->rec.start_ns = start_real_ns;
 	x->rec.client = *client;
-	leg_clear(&x->rec.backend);
+	x->rec.backend = leg_record_none();
 	for (unsigned i = 0; i < MOMENT_COUNT; i++)
 		x->rec.at_us[i] = MOMENT_NEVER;
 }
@@ -112,7 +103,7 @@ void exchange_attempt_failed(struct exchange *x, enum reason why)
 	t->leg = x->rec.backend;
 	leg_settle(&t->leg);
 	exchange_word(t->end, why);
-	leg_clear(&x->rec.backend);
+	x->rec.backend = leg_record_none();
 	x->attempt_open = false;
 }
 

@@ -149,20 +149,12 @@ static void relay_begin(struct relay *r, const char *bytes, size_t len)
 {
 	struct worker *w = r->w;
 	struct conn *c = r->client;
-	struct leg_record leg = {.conn = c->id,
-				 .nth = ++c->nth,
-				 .opened_ns = c->opened_ns,
-				 .local = c->local,
-				 .peer = c->peer,
-				 .request = byte_range_none(),
-				 .interim = byte_range_none(),
-				 .response = byte_range_none(),
-				 .tunnel_up = byte_range_none(),
-				 .tunnel_down = byte_range_none()};
+	struct leg_record leg;
 	size_t skip = 0;
 
 	while (skip < len && (bytes[skip] == '\r' || bytes[skip] == '\n'))
 		skip++;
+	conn_leg(c, &leg);
 	/* A pipelined request's first byte may have been read a while ago. */
 	exchange_begin(&r->x, exchange_id(w->shared->id_seed, w->index, w->exchanges++),
 		       w->shared->run, clock_real_ns() - (clock_mono_ns() - r->client_read_ns),

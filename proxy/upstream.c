@@ -151,16 +151,6 @@ void upstream_close(struct upstream *u, enum reason why, bool reset)
 
 void upstream_leg(struct upstream *u, struct leg_record *leg)
 {
-	u->conn.nth++;
-	*leg = (struct leg_record){.conn = u->conn.id,
-				   .nth = u->conn.nth,
-				   .reused = u->reused,
-				   .opened_ns = u->conn.opened_ns,
-				   .local = u->conn.local,
-				   .peer = u->conn.peer,
-				   .request = byte_range_none(),
-				   .interim = byte_range_none(),
-				   .response = byte_range_none(),
-				   .tunnel_up = byte_range_none(),
-				   .tunnel_down = byte_range_none()};
+	conn_leg(&u->conn, leg);
+	leg->reused = u->reused;
 }

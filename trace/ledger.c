@@ -272,11 +272,7 @@ uint64_t conn_told_past(const struct conn *c, bool ours)
 static struct exchange *exchange_add(struct ledger *l, uint32_t run, uint64_t id)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
-	const struct leg_record none = {.request = byte_range_none(),
-					.interim = byte_range_none(),
-					.response = byte_range_none(),
-					.tunnel_up = byte_range_none(),
-					.tunnel_down = byte_range_none()};
+	const struct leg_record none = leg_record_none();
 
 	if (x == NULL)
 		return NULL;

@@ -11,13 +11,11 @@
 
 static struct leg_record leg(uint64_t conn)
 {
-	return (struct leg_record){.conn = conn,
-				   .nth = 1,
-				   .request = byte_range_none(),
-				   .interim = byte_range_none(),
-				   .response = byte_range_none(),
-				   .tunnel_up = byte_range_none(),
-				   .tunnel_down = byte_range_none()};
+	struct leg_record l = leg_record_none();
+
+	l.conn = conn;
+	l.nth = 1;
+	return l;
 }
 
 static void begin(struct exchange *x)
