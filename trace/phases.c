@@ -210,7 +210,7 @@ static void explain(const struct cuts *c, struct phases *out)
 		return;
 	for (unsigned m = 0; m < PHASE_MOMENTS; m++) {
 		if (c->in->state[m] == MOMENT_UNSEEN) {
-			out->why = "not seen in the packets";
+			out->why = "not captured";
 			out->why_word = phase_moment_word(m);
 			return;
 		}

@@ -73,6 +73,14 @@ static void put_phases(const struct flow_row *flow, char *out, size_t cap)
 	}
 }
 
+/* Why the phases are not known, without the moment it is about: the ladder names that. */
+static const char *why_short(const char *why)
+{
+	const char *colon = why != NULL ? strstr(why, ": ") : NULL;
+
+	return colon != NULL ? colon + 2 : why != NULL ? why : "-";
+}
+
 /* An end that is not "done" comes first: it says more than the time. */
 static void put_where(const struct flow_row *flow, char *out, size_t cap)
 {
@@ -89,7 +97,7 @@ static void put_where(const struct flow_row *flow, char *out, size_t cap)
 	if (flow->total_us >= 0)
 		put_phases(flow, out + len, cap - len);
 	else if (len == 0)
-		snprintf(out, cap, "%s", flow->phases_why != NULL ? flow->phases_why : "-");
+		snprintf(out, cap, "%s", why_short(flow->phases_why));
 }
 
 static uint64_t leg_resent(const struct row_leg *leg)

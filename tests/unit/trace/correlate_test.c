@@ -270,7 +270,7 @@ Test(correlate, reset_ends_the_wait_for_an_ack)
 		"{\"seq\":1,\"len\":200,\"next_seq\":201,\"frames\":[5],\"acked_in\":null,"
 		"\"acked_us\":null,\"ack_why\":\"reset\",");
 	has(t.exchange[0], "\"close\":{\"by\":\"client\",\"how\":\"rst\",\"frames\":[6]}");
-	has(t.exchange[0], "\"phases_why\":\"client_response_acked: not seen in the packets\"");
+	has(t.exchange[0], "\"phases_why\":\"client_response_acked: not captured\"");
 	talk_fini(&t);
 }
 
@@ -409,7 +409,7 @@ Test(correlate, bytes_that_were_not_captured_are_missing_and_nothing_is_claimed)
 		"{\"seq\":1,\"len\":3000,\"next_seq\":3001,\"frames\":[5,6],\"acked_in\":7,"
 		"\"acked_us\":null,\"retransmitted_bytes\":0,\"retransmitted_in\":[],"
 		"\"missing_bytes\":1600}");
-	has(t.exchange[0], "\"phases_why\":\"client_response_last: not seen in the packets\"");
+	has(t.exchange[0], "\"phases_why\":\"client_response_last: not captured\"");
 	has(t.exchange[0], "\"total\":null");
 	talk_fini(&t);
 }
@@ -434,7 +434,7 @@ Test(correlate, a_leg_that_was_not_captured_is_null_and_not_waited_for)
 		"{\"conn\":5,\"nth\":1,\"reused\":false,\"attempts\":1,\"stream\":null,"
 		"\"anchor\":\"none\",\"handshake\":null,\"request\":null,\"interim\":null,"
 		"\"response\":null,\"close\":null,\"tries\":[]}");
-	has(t.exchange[0], "\"phases_why\":\"backend_syn: not seen in the packets\"");
+	has(t.exchange[0], "\"phases_why\":\"backend_syn: not captured\"");
 	talk_fini(&t);
 }
 
