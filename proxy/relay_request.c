@@ -90,9 +90,25 @@ static void relay_send_backend(struct relay *r, struct iovec *parts, int count)
 	relay_note_request_sent(r);
 }
 
+/*
+ * The last byte of the request was read. Bytes behind it are the next one's: the tap is told where
+ * this one ends, since its end record comes much later.
+ */
+static void relay_request_done(struct relay *r, size_t behind)
+{
+	struct exchange *x = &r->x;
+
+	exchange_set_request(x, REQUEST_DONE);
+	exchange_moment(x, MOMENT_REQUEST_END, r->client_read_ns);
+	if (behind > 0 && tap_active(r->w->tap))
+		tap_part(r->w->tap, x->rec.id, r->client, TAP_PART_CLIENT_REQUEST,
+			 x->rec.client.request.first, r->used_off, false, true);
+}
+
 /* Pass body bytes on; returns how many were used. They may be changed in place. */
 static size_t relay_take_body(struct relay *r, char *bytes, size_t len)
 {
+	const size_t all = len;
 	uint64_t max = r->w->cfg->proxy.max_body_bytes;
 	size_t room = r->request.len < RELAY_REPLAY_MAX ? RELAY_REPLAY_MAX - r->request.len : 0;
 	size_t used = 0, out_len = 0, tail_len = 0;
@@ -115,10 +131,8 @@ static size_t relay_take_body(struct relay *r, char *bytes, size_t len)
 		relay_fail(r, REASON_BODY_TOO_LARGE);
 		return used;
 	}
-	if (p == HTTP_DONE) {
-		exchange_set_request(&r->x, REQUEST_DONE);
-		exchange_moment(&r->x, MOMENT_REQUEST_END, r->client_read_ns);
-	}
+	if (p == HTTP_DONE)
+		relay_request_done(r, all - used);
 	if (r->request_sent == 0 || (r->replayable && out_len + tail_len <= room)) {
 		if (!buf_append(&r->request, bytes, out_len) ||
 		    !buf_append(&r->request, tail, tail_len)) {
@@ -147,10 +161,8 @@ size_t relay_start(struct relay *r, char *rest, size_t len)
 	http_body_init(&r->req_body, r->req_head.framing, r->req_head.content_length,
 		       HTTP_BODY_AS_IS, r->w->cfg->proxy.max_header_bytes);
 	exchange_set_request(x, REQUEST_BODY);
-	if (http_body_done(&r->req_body)) {
-		exchange_set_request(x, REQUEST_DONE);
-		exchange_moment(x, MOMENT_REQUEST_END, r->client_read_ns);
-	}
+	if (http_body_done(&r->req_body))
+		relay_request_done(r, len + buf_left(r->in));
 	why = relay_check(r);
 	if (why == REASON_NONE && !relay_write_request(r))
 		why = REASON_NO_MEMORY;
@@ -158,7 +170,7 @@ size_t relay_start(struct relay *r, char *rest, size_t len)
 		relay_fail(r, why);
 		return 0;
 	}
-	if (r->req_head.framing == HTTP_BODY_LENGTH && len < r->req_head.content_length &&
+	if (r->req_head.framing == HTTP_BODY_LENGTH && len != r->req_head.content_length &&
 	    tap_active(r->w->tap))
 		tap_part(r->w->tap, x->rec.id, r->client, TAP_PART_CLIENT_REQUEST,
 			 x->rec.client.request.first, r->used_off + r->req_head.content_length,
