@@ -71,6 +71,17 @@ struct ledger *correlate_ledger(struct correlate *c)
 
 /* ---- segments -------------------------------------------------------------------------------- */
 
+static bool is_listener(const struct correlate *c, const struct addr *a)
+{
+	for (uint32_t i = 0; i < c->listener_count; i++) {
+		const struct addr *l = &c->listeners[i];
+
+		if (addr_equal(l, a) || (addr_is_wildcard(l) && l->port == a->port))
+			return true;
+	}
+	return ledger_is_listener(c->ledger, a);
+}
+
 static struct track *add_track(struct correlate *c, const struct flow_place *place)
 {
 	struct track *t = track_new(place->flow);
@@ -80,6 +91,9 @@ static struct track *add_track(struct correlate *c, const struct flow_place *pla
 		return NULL;
 	}
 	t->is_remnant = !place->fresh;
+	for (uint8_t side = 0; side < 2; side++)
+		if (is_listener(c, &place->flow->side[side].addr))
+			t->listener_side = side;
 	if (c->o.is_live)
 		correlate_link_unnamed(c, t);
 	return t;

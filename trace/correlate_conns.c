@@ -195,21 +195,10 @@ static void run_closing(struct correlate *c)
 
 /* ---- flows that nobody names ----------------------------------------------------------------- */
 
-static bool is_listened_on(const struct correlate *c, const struct addr *a)
-{
-	for (uint32_t i = 0; i < c->listener_count; i++) {
-		const struct addr *l = &c->listeners[i];
-
-		if (addr_equal(l, a) || (addr_is_wildcard(l) && l->port == a->port))
-			return true;
-	}
-	return ledger_is_listener(c->ledger, a);
-}
-
 static void give_up(struct correlate *c, struct track *t)
 {
 	const struct flow *f = t->flow;
-	bool is_ours = is_listened_on(c, &f->side[0].addr) || is_listened_on(c, &f->side[1].addr);
+	bool is_ours = t->listener_side < 2;
 
 	if (t->is_ending) /* its line comes first */
 		return;

@@ -16,6 +16,7 @@ struct track *track_new(struct flow *f)
 		return NULL;
 	t->flow = f;
 	t->refs = 1;
+	t->listener_side = 2;
 	t->first_ns = f->first_ns;
 	f->user = t;
 	return t;
@@ -192,7 +193,11 @@ uint8_t track_direction(const struct track *t, uint8_t from)
 {
 	const struct conn *c = t->conn[t->conn[TAP_CLIENT] != NULL ? TAP_CLIENT : TAP_BACKEND];
 
-	if (t->flow == NULL || c == NULL)
+	unsigned our_side = t->listener_side;
+
+	if (t->flow != NULL && c != NULL)
+		our_side = track_our_side(t, c);
+	if (our_side > 1)
 		return PACKET_DIRECTION_UNKNOWN;
-	return track_our_side(t, c) == from ? PACKET_OUTBOUND : PACKET_INBOUND;
+	return our_side == from ? PACKET_OUTBOUND : PACKET_INBOUND;
 }

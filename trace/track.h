@@ -30,7 +30,8 @@ struct track {
 	struct flow *flow;    /* NULL: removed from the table */
 	struct conn *conn[2]; /* by leg; both when the proxy is its own backend */
 	uint32_t refs;
-	uint64_t named_at; /* state of the ledger when naming failed last */
+	uint8_t listener_side; /* index of the side that is a listener's; 2: neither */
+	uint64_t named_at;     /* state of the ledger when naming failed last */
 	uint64_t first_ns;
 
 	/* Interfaces that showed it. */

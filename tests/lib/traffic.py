@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 from origin import response
 import peer as peers
@@ -100,6 +101,7 @@ def failing(front):
     client.close()
     client = peers.Peer(front.address)
     client.send(peers.request("/", body=b"x" * 10, method="POST")[:-5])
+    time.sleep(0.02)
     client.reset()
     idle = peers.Peer(front.address)
     idle.close()
