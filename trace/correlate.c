@@ -383,6 +383,53 @@ void correlate_clock(struct correlate *c, uint64_t ns)
 	correlate_run_conns(c);
 }
 
+/* Where the bytes of the exchange behind x begin on this connection. */
+static uint64_t next_first(const struct conn *conn, const struct exchange *x, enum part_kind kind)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (uint32_t i = conn->use_count; i > 0 && conn_use(conn, i - 1)->x != x; i--) {
+		const struct byte_range *r = leg_range(conn_use(conn, i - 1)->leg, kind);
+
+		if (byte_range_exists(r))
+			first = MIN(first, r->first);
+	}
+	return first;
+}
+
+/* What follows the begin of a part belongs to it, as far as it was captured. */
+static void close_open_part(struct correlate *c, struct exchange *x, struct leg_record *leg,
+			    enum tap_leg which, enum part_kind kind)
+{
+	struct byte_range *r = kind == PART_REQUEST ? &leg->request : &leg->response;
+	struct conn *conn = leg->conn != 0 ? ledger_conn(c->ledger, x->x.run, leg->conn) : NULL;
+	struct track *t = NULL;
+	unsigned side;
+
+	if ((x->open_parts >> tap_part_of(which, kind) & 1) == 0 || !byte_range_exists(r))
+		return;
+	if (conn != NULL)
+		t = track_resolve(c->flows, conn, x->x.start_ns, UINT64_MAX);
+	if (t != NULL) {
+		side = track_our_side(t, conn);
+		if (!part_is_ours(which, kind))
+			side = 1 - side;
+		r->past = MAX(r->past, MIN(stream_end_off(t->flow->side[side].stream),
+					   next_first(conn, x, kind)));
+	}
+	if (r->past == r->first)
+		*r = byte_range_none();
+}
+
+void correlate_lose(struct correlate *c, struct exchange *x)
+{
+	close_open_part(c, x, &x->x.client, TAP_CLIENT, PART_REQUEST);
+	close_open_part(c, x, &x->x.client, TAP_CLIENT, PART_RESPONSE);
+	close_open_part(c, x, &x->x.backend, TAP_BACKEND, PART_REQUEST);
+	close_open_part(c, x, &x->x.backend, TAP_BACKEND, PART_RESPONSE);
+	ledger_lose(c->ledger, x);
+}
+
 static void lose_running(struct correlate *c)
 {
 	struct exchange *x;
@@ -391,7 +438,7 @@ static void lose_running(struct correlate *c)
 	while ((x = ledger_next_exchange(c->ledger, &at)) != NULL) {
 		if (x->ended)
 			continue;
-		ledger_lose(c->ledger, x);
+		correlate_lose(c, x);
 		if (!heap_push(&c->due, later(x->end_ns, c->o.hold_ns), x->x.id, x))
 			c->count.lost++;
 	}

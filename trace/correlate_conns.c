@@ -157,7 +157,7 @@ static void lose_uses(struct correlate *c, struct conn *conn)
 		struct exchange *x = conn_use(conn, i)->x;
 		bool was_ended = x->ended;
 
-		ledger_lose(c->ledger, x);
+		correlate_lose(c, x);
 		x->settled = true;
 		x->settled_ns = c->clock_ns;
 		if (!was_ended)

@@ -46,6 +46,9 @@ static inline uint64_t later(uint64_t ns, uint64_t by_ns)
 /* An ended exchange waits for the packet clock to reach due_ns. */
 void correlate_await(struct correlate *c, struct exchange *x, uint64_t due_ns);
 
+/* A running exchange will never be told to end: it ends with what the packets show of it. */
+void correlate_lose(struct correlate *c, struct exchange *x);
+
 /* ---- correlate_conns.c ---- */
 
 void correlate_link_unnamed(struct correlate *c, struct track *t);

@@ -371,6 +371,11 @@ uint64_t stream_acked_ns(const struct stream *s, uint64_t past)
 	return ack != NULL ? ack->ts_ns : 0;
 }
 
+uint64_t stream_end_off(const struct stream *s)
+{
+	return s->anchored ? s->end_pos - s->zero_pos : 0;
+}
+
 /* The ACK that stands at off may still be the first to cover what ends there. */
 void stream_forget(struct stream *s, uint64_t off)
 {

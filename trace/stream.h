@@ -95,6 +95,9 @@ void stream_range_fini(struct stream_range *r);
  */
 uint64_t stream_acked_ns(const struct stream *s, uint64_t past);
 
+/* Past the highest byte seen, in any order; 0: none, or not anchored. */
+uint64_t stream_end_off(const struct stream *s);
+
 /* Nothing below off will be asked for again. */
 void stream_forget(struct stream *s, uint64_t off);
 
