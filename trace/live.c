@@ -30,7 +30,7 @@
 #define ENDPOINTS_MAX 64
 #define FLUSH_NS      (200 * NS_PER_MS)
 #define AFTER_EOF_NS  (2 * NS_PER_S)
-#define BUSY_MS       5
+#define BUSY_MS       4
 #define IDLE_MS       250
 #define HEADERS_SNAP  256
 
@@ -368,6 +368,10 @@ static void add_polled(struct live *l, unsigned *count, int fd)
 		l->polled[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
 
+/*
+ * While there is much to do, packets and records are fetched a few times per hundredth of a second: a
+ * turn for each block or message would cost more than what it brings. The rings hold far more.
+ */
 static void wait_for_more(struct live *l)
 {
 	bool is_busy = l->state != LIVE_RUNS || sorter_bytes(l->sorter) > 0 ||
@@ -375,9 +379,10 @@ static void wait_for_more(struct live *l)
 	unsigned count = 0;
 
 	add_polled(l, &count, l->signal_fd);
-	for (unsigned i = 0; i < tap_client_count(l->tap); i++)
+	add_polled(l, &count, tap_client_fd(l->tap, 0));
+	for (unsigned i = 1; i < tap_client_count(l->tap) && !is_busy; i++)
 		add_polled(l, &count, tap_client_fd(l->tap, i));
-	for (unsigned i = 0; i < capture_count(l->capture); i++) {
+	for (unsigned i = 0; i < capture_count(l->capture) && !is_busy; i++) {
 		struct capture_info info;
 
 		capture_info(l->capture, i, &info);
