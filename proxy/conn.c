@@ -30,6 +30,16 @@ void conn_look_for_error(struct conn *c)
 		c->error = error;
 }
 
+bool conn_recheck(struct conn *c)
+{
+	if (!c->unsure)
+		return false;
+	c->unsure = false;
+	conn_look_for_error(c);
+	c->readable = c->error != 0;
+	return c->readable;
+}
+
 void conn_note_event(struct conn *c, short what)
 {
 	if (what & (EV_READ | EV_CLOSED))
@@ -50,14 +60,16 @@ ssize_t conn_read(struct conn *c, char *bytes, size_t cap)
 	if (n > 0) {
 		c->read_off += (uint64_t)n;
 		c->drained = (size_t)n < cap;
-		if (c->drained && !c->peer_closing)
+		c->unsure = c->drained && !c->peer_closing;
+		if (c->unsure)
 			c->readable = false;
 		return n;
 	}
-	c->readable = false;
+	c->readable = c->unsure = false;
 	if (n == 0) {
 		c->peer_closing = c->peer_closed = true;
-		if (c->error != 0)
+		/* The first failure is EPIPE when the peer's FIN had come before its RST. */
+		if (c->error != 0 && c->error != EPIPE)
 			return CONN_ERROR;
 		return CONN_EOF;
 	}

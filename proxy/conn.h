@@ -39,6 +39,7 @@ struct conn {
 	bool peer_closing; /* a FIN or RST was signalled; bytes before it may still be unread */
 	bool peer_closed;  /* recv() returned 0 */
 	bool drained;      /* the last read left nothing behind */
+	bool unsure;       /* an RST may stand behind the bytes read last: conn_recheck() */
 	uint64_t id;
 	uint64_t opened_ns; /* CLOCK_REALTIME */
 	uint64_t read_off;
@@ -73,6 +74,12 @@ void conn_note_event(struct conn *c, short what);
  * read and to write, so a connection that is not being read just now has to be looked at.
  */
 void conn_look_for_error(struct conn *c);
+
+/*
+ * Before waiting for more: an RST that was signalled together with bytes before it brings no second
+ * event, and a short read does not show it. True: there was one, and reading on tells of it.
+ */
+bool conn_recheck(struct conn *c) MUST_CHECK;
 
 #define CONN_AGAIN 0
 #define CONN_EOF   (-1)

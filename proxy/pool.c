@@ -57,6 +57,8 @@ struct upstream *pool_take(struct pool *p, uint64_t now_ns, upstream_wake wake, 
 		timeout_clear(&u->w->timeouts, &u->idle_limit);
 		u->state = UPSTREAM_BUSY;
 		u->reused = true;
+		u->conn.unsure =
+			false; /* should it be dead, send() says so, and it is asked again */
 		u->wake = wake;
 		u->wake_arg = arg;
 		return u;

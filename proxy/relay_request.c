@@ -58,7 +58,7 @@ static void relay_note_request_sent(struct relay *r)
 	struct byte_range *range = &r->x.rec.backend.request;
 
 	range_reach(range, r->up->conn.sent_off);
-	if (r->x.request == REQUEST_DONE && conn_pending(&r->up->conn) == 0 &&
+	if (r->x.request == REQUEST_DONE && !r->up_broken && conn_pending(&r->up->conn) == 0 &&
 	    r->request_sent == r->request.len)
 		exchange_moment(&r->x, MOMENT_BACKEND_REQUEST_END, r->w->now_ns);
 	else if (tap_active(r->w->tap))

@@ -89,5 +89,5 @@ bool relay_tunnel(struct relay *r)
 		backend_drop(r, REASON_DONE);
 		moved = true;
 	}
-	return moved;
+	return moved || conn_recheck(r->client) || (r->up != NULL && conn_recheck(up));
 }
