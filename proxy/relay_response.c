@@ -109,7 +109,8 @@ static void response_complete(struct relay *r, uint64_t past)
 	const struct http_head *h = &r->resp_head;
 	bool reusable = past == u->conn.read_off && h->keep_alive &&
 			h->framing != HTTP_BODY_UNTIL_CLOSE &&
-			x->rec.at_us[MOMENT_BACKEND_REQUEST_END] != MOMENT_NEVER;
+			x->rec.at_us[MOMENT_BACKEND_REQUEST_END] != MOMENT_NEVER &&
+			(u->conn.drained || upstream_quiet(u));
 
 	range_reach(&x->rec.backend.response, past);
 	exchange_moment(x, MOMENT_BACKEND_RESPONSE_END, r->w->now_ns);
