@@ -110,12 +110,17 @@ static bool worker_over_limit(struct worker *w)
 
 	if (w->client_count - w->refused_count < w->shared->connections_max)
 		return false;
-	t = timeouts_oldest(&w->timeouts, TIMEOUT_IDLE);
-	if (t == NULL)
-		return true;
-	client_close((struct client *)(void *)((char *)t - offsetof(struct client, phase_limit)),
-		     REASON_OVERLOAD, false);
-	return false;
+	for (t = timeouts_oldest(&w->timeouts, TIMEOUT_IDLE); t != NULL; t = TAILQ_NEXT(t, link)) {
+		struct client *c =
+			(struct client *)(void *)((char *)t - offsetof(struct client, phase_limit));
+
+		/* One that is to run in the next turn has requests that wait. */
+		if (c->is_again)
+			continue;
+		client_close(c, REASON_OVERLOAD, false);
+		return false;
+	}
+	return true;
 }
 
 void worker_adopt(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
