@@ -35,6 +35,7 @@ void client_close(struct client *c, enum reason why, bool reset)
 		if (c->relay->begun) {
 			if (c->relay->x.response < RESPONSE_DONE || conn_pending(&c->conn) > 0)
 				relay_fail(c->relay, why);
+			reset |= c->relay->ending == RELAY_RESET;
 			relay_report(c->relay);
 		}
 		relay_free(c->relay);
@@ -106,6 +107,8 @@ static void client_idle(struct client *c)
 {
 	client_set(c, CLIENT_IDLE);
 	c->in_looked_at = false;
+	if (buf_left(&c->in) == 0)
+		buf_fini(&c->in);
 	timeout_set(&c->w->timeouts, &c->phase_limit, TIMEOUT_IDLE, c->w->now_ns);
 }
 
@@ -141,7 +144,14 @@ static void client_exchange_over(struct client *c)
 
 static void client_wake(void *arg)
 {
-	client_run(arg);
+	struct client *c = arg;
+
+	/* A limit of the whole exchange may strike while its head is still being read. */
+	if (c->state == CLIENT_HEAD && c->relay->x.request == REQUEST_CUT) {
+		timeout_clear(&c->w->timeouts, &c->phase_limit);
+		client_set(c, CLIENT_EXCHANGE);
+	}
+	client_run(c);
 }
 
 static enum reason fault_reason(enum http_fault fault)
@@ -167,7 +177,7 @@ static enum reason fault_reason(enum http_fault fault)
 	return REASON_BAD_REQUEST;
 }
 
-/* A first byte of the next message is there: from now on it has a relay and a limit. */
+/* A first byte is there, of a head or of blank lines before one: from now on it has a relay. */
 static bool client_head_begin(struct client *c)
 {
 	struct worker *w = c->w;
@@ -177,8 +187,6 @@ static bool client_head_begin(struct client *c)
 		client_close(c, REASON_NO_MEMORY, false);
 		return false;
 	}
-	if (c->phase_limit.what != TIMEOUT_HEADER)
-		timeout_set(&w->timeouts, &c->phase_limit, TIMEOUT_HEADER, w->now_ns);
 	client_set(c, CLIENT_HEAD);
 	return true;
 }
@@ -195,6 +203,8 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 	if (p == HTTP_MORE) {
 		if (!from_in && !buf_append(&c->in, bytes, len))
 			client_close(c, REASON_NO_MEMORY, false);
+		else if (r->begun && c->phase_limit.what != TIMEOUT_HEADER)
+			timeout_set(&c->w->timeouts, &c->phase_limit, TIMEOUT_HEADER, c->w->now_ns);
 		c->in_looked_at = true;
 		return;
 	}
@@ -237,7 +247,7 @@ static bool client_read_head(struct client *c)
 		client_take_head(c, buf_at(&c->in), buf_left(&c->in), true);
 		return true;
 	}
-	if (!c->conn.readable)
+	if (!c->conn.readable && (c->state == CLIENT_IDLE || !conn_recheck(&c->conn)))
 		return false;
 	n = conn_read(&c->conn, w->scratch, CLIENT_HEAD_READ);
 	if (n == CONN_AGAIN)
@@ -349,7 +359,10 @@ static void client_linger_over(struct timeout *t, enum timeout_class what)
 
 void client_drain(struct client *c)
 {
-	if (c->state == CLIENT_IDLE && buf_left(&c->in) == 0 && !c->conn.readable)
+	bool idle = c->state == CLIENT_IDLE ? buf_left(&c->in) == 0
+					    : c->state == CLIENT_HEAD && !c->relay->begun;
+
+	if (idle && !c->conn.readable)
 		client_close(c, REASON_SHUTDOWN, false);
 }
 

@@ -238,8 +238,9 @@ static void relay_answer(struct relay *r, enum reason why)
 void relay_fail(struct relay *r, enum reason why)
 {
 	struct exchange *x = &r->x;
-	bool closing_framing = x->response == RESPONSE_TUNNEL ||
-			       (x->response == RESPONSE_BODY && r->ends_by_close);
+	bool cut = x->response == RESPONSE_BODY ||
+		   (x->response == RESPONSE_DONE && conn_pending(r->client) > 0);
+	bool closing_framing = x->response == RESPONSE_TUNNEL || (cut && r->ends_by_close);
 	uint16_t status = exchange_fail(x, why);
 
 	backend_drop(r, why);
@@ -283,6 +284,13 @@ static void relay_limit(struct relay *r, struct timeout *t, enum timeout_class w
 		timeout_set(&r->w->timeouts, t, what, r->w->now_ns);
 }
 
+/* The client may keep its body back until the backend has told it to go on. */
+static bool relay_owes_continue(const struct relay *r)
+{
+	return r->req_head.expect_continue && r->x.response == RESPONSE_WAIT &&
+	       r->x.interim_count == 0 && r->used_off == r->message_off + r->req_head.len;
+}
+
 /* The one place where it is decided which side is being waited for. */
 static void relay_limits(struct relay *r)
 {
@@ -296,7 +304,8 @@ static void relay_limits(struct relay *r)
 			out = TIMEOUT_SEND;
 		if (r->up_ready && conn_pending(&r->up->conn) > 0)
 			backend = TIMEOUT_BACKEND;
-		else if (r->up_ready && !r->up_broken && x->request == REQUEST_BODY)
+		else if (r->up_ready && !r->up_broken && x->request == REQUEST_BODY &&
+			 !relay_owes_continue(r))
 			body = TIMEOUT_BODY;
 		else if (r->up_ready && out == TIMEOUT_NONE)
 			backend = TIMEOUT_BACKEND;
@@ -312,6 +321,12 @@ static void relay_limits(struct relay *r)
 	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
 }
 
+static void relay_client_lost(struct relay *r)
+{
+	relay_fail(r,
+		   r->x.response == RESPONSE_TUNNEL ? REASON_TUNNEL_CLIENT : REASON_CLIENT_RESET);
+}
+
 /* Send what the client has not taken. */
 static void relay_flush_client(struct relay *r)
 {
@@ -321,7 +336,7 @@ static void relay_flush_client(struct relay *r)
 		return;
 	worker_clock(r->w);
 	if (!conn_flush(r->client))
-		relay_fail(r, REASON_CLIENT_RESET);
+		relay_client_lost(r);
 	else if (conn_pending(r->client) < before)
 		r->client_send_moved = true;
 }
@@ -333,7 +348,7 @@ enum relay_result relay_run(struct relay *r)
 	while (moved) {
 		relay_flush_client(r);
 		if (!relay_over(r) && r->client->error != 0)
-			relay_fail(r, REASON_CLIENT_RESET);
+			relay_client_lost(r);
 		if (relay_over(r))
 			return RELAY_FINISHED;
 		if (r->w->budget_bytes <= 0) {
@@ -347,6 +362,7 @@ enum relay_result relay_run(struct relay *r)
 		}
 		moved = relay_request(r);
 		moved |= relay_response(r);
+		moved |= !moved && r->up_ready && conn_recheck(&r->up->conn);
 		moved |= relay_over(r);
 	}
 	relay_limits(r);

@@ -160,3 +160,27 @@ def test_connect_is_refused(origin, proxy, peer):
     check.refused(front.lines(1)[0], client, got, "method-refused", 405, [0, len(raw)])
     assert not backend.conns
     log.check_log(front.lines(1))
+
+
+@pytest.mark.parametrize("who", ["client", "backend"])
+def test_a_reset_ends_it_too(origin, proxy, peer, who):
+    def script(conn):
+        conn.next_request()
+        conn.reply(SWITCH)
+        assert conn.read_exactly(2) == b"go"
+        if who == "backend":
+            conn.reset()
+        else:
+            conn.read_to_end()
+
+    front = proxy(origin(script))
+    client = peer(front)
+    assert client.exchange(peers.request("/ws", WANTS)).status == 101
+    client.send(b"go")
+    if who == "client":
+        time.sleep(0.1)
+        client.reset()
+    else:
+        client.read_to_end()
+    line = front.lines(1)[0]
+    assert (line["end"], line["status"]) == ("tunnel-" + who, 101)
