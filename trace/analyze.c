@@ -77,7 +77,10 @@ static bool is_same_file(const char *path, const char *other)
 	       a.st_ino == b.st_ino;
 }
 
-/* The annotated copy of x.pcap is x.pcapng; the capture itself when it stands in the folder already. */
+/*
+ * The annotated copy of x.pcap is x.pcapng; the capture itself when it stands in the folder
+ * already.
+ */
 static bool name_dump(struct analyze *a)
 {
 	const char *base = base_name(a->o->captures[0]);

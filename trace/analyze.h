@@ -21,9 +21,9 @@ struct analyze_options {
 };
 
 /*
- * With `out`, that folder holds flows.ndjson and conns.ndjson, made anew, the annotated capture and a
- * copy of the log afterwards. Returns the exit status: 1 also when an input was broken, after everything before
- * that place was reported.
+ * With `out`, that folder holds flows.ndjson and conns.ndjson, made anew, the annotated capture and
+ * a copy of the log afterwards. Returns the exit status: 1 also when an input was broken, after
+ * everything before that place was reported.
  */
 int analyze_run(const struct analyze_options *o) MUST_CHECK;
 

@@ -2,8 +2,8 @@
  * comments.c -- looks a packet's bytes up among the exchanges of its connection, and writes the
  * comments. Written by hand: it is done for every packet.
  *
- * Every exchange on a connection has its bytes behind those of the exchange before it, so the search
- * goes from near the place where the last one ended.
+ * Every exchange on a connection has its bytes behind those of the exchange before it, so the
+ * search goes from near the place where the last one ended.
  */
 #include "trace/comments.h"
 

@@ -1,6 +1,6 @@
 /*
- * comments.h -- which exchanges' bytes a packet carries or newly acknowledges, as the dump's comments
- * say it. Hints for a reader in Wireshark; the record is flows.ndjson.
+ * comments.h -- which exchanges' bytes a packet carries or newly acknowledges, as the dump's
+ * comments say it. Hints for a reader in Wireshark; the record is flows.ndjson.
  */
 #ifndef TRACE_COMMENTS_H
 #define TRACE_COMMENTS_H
@@ -14,7 +14,10 @@
 #define COMMENTS_MAX     16
 #define COMMENT_TEXT_MAX 128
 
-/* One packet's place in its connection: payload [off, off + len), newly acknowledged [acked_from, acked_past). */
+/*
+ * One packet's place in its connection: payload [off, off + len), newly acknowledged [acked_from,
+ * acked_past).
+ */
 struct comment_place {
 	struct track *track; /* NULL: not TCP */
 	uint8_t from;        /* side that sent it */
@@ -26,8 +29,8 @@ struct comment_place {
 };
 
 /*
- * Has the proxy told whose bytes these are? False for the bytes of a connection that it has not named (yet); true when
- * there is nothing to tell.
+ * Has the proxy told whose bytes these are? False for the bytes of a connection that it has not
+ * named (yet); true when there is nothing to tell.
  */
 bool comments_are_told(const struct comment_place *p) MUST_CHECK;
 

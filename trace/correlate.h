@@ -1,6 +1,6 @@
 /*
- * correlate.h -- joins what the proxy told (ledger) with what the packets showed (flows), and gives out
- * one finding per exchange and one per connection.
+ * correlate.h -- joins what the proxy told (ledger) with what the packets showed (flows), and gives
+ * out one finding per exchange and one per connection.
  *
  * Pure: no socket, no clock, no libpcap. An exchange is looked at when the packet clock has passed
  * `settled` (design section 8), and only packets stamped up to there count; so a live run and an
@@ -34,8 +34,8 @@ struct conn_finding {
 struct correlate_options {
 	uint64_t hold_ns;
 	/*
-	 * Live: connections become known while packets come, and a flow that is not named within hold_ns
-	 * is given up. Else everything has been told before the first packet.
+	 * Live: connections become known while packets come, and a flow that is not named within
+	 * hold_ns is given up. Else everything has been told before the first packet.
 	 */
 	bool is_live;
 	void *arg;
@@ -55,8 +55,8 @@ struct ledger *correlate_ledger(struct correlate *c);
 /* ---- packets, in frame order ---- */
 
 /*
- * One segment and what the flow table said of it; copies too. Returns the flow's track (NULL: no memory), which is valid
- * until the next call unless the caller takes a reference.
+ * One segment and what the flow table said of it; copies too. Returns the flow's track (NULL: no
+ * memory), which is valid until the next call unless the caller takes a reference.
  */
 struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 				const struct flow_place *place);
@@ -65,8 +65,8 @@ struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 void correlate_drops(struct correlate *c, uint32_t iface, uint64_t ts_ns, uint32_t count);
 
 /*
- * Live: the segment belongs to a connection that was given up because nobody named it. It is neither numbered nor
- * passed on.
+ * Live: the segment belongs to a connection that was given up because nobody named it. It is
+ * neither numbered nor passed on.
  */
 bool correlate_is_unwanted(struct correlate *c, const struct segment *seg) MUST_CHECK;
 

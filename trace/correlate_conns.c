@@ -74,8 +74,8 @@ static uint64_t moment_of(const struct conn *conn)
 }
 
 /*
- * Names are guesses until they are resolved: one that turns out to be another flow's makes place for
- * the next guess.
+ * Names are guesses until they are resolved: one that turns out to be another flow's makes place
+ * for the next guess.
  */
 static void settle_names(struct correlate *c, struct track *t)
 {
@@ -148,8 +148,8 @@ static void run_endings(struct correlate *c)
 }
 
 /*
- * The proxy closed the client's connection long ago: what was begun on it has no end record, and what
- * waits for packets that show the end waits in vain.
+ * The proxy closed the client's connection long ago: what was begun on it has no end record, and
+ * what waits for packets that show the end waits in vain.
  */
 static void lose_uses(struct correlate *c, struct conn *conn)
 {

@@ -15,8 +15,8 @@
 #define LISTENERS_MAX 64
 
 /*
- * A connection whose end no packet showed is given up so long after the proxy closed it, and one that
- * the proxy never accepted when it has been silent for so long.
+ * A connection whose end no packet showed is given up so long after the proxy closed it, and one
+ * that the proxy never accepted when it has been silent for so long.
  */
 #define PATIENCE_NS (60 * NS_PER_S)
 

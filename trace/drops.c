@@ -1,6 +1,6 @@
 /*
- * drops.c -- a list of losses, newest last. Bounded: of a million, the older half is forgotten, which
- * no running exchange asks for.
+ * drops.c -- a list of losses, newest last. Bounded: of a million, the older half is forgotten,
+ * which no running exchange asks for.
  */
 #include "trace/drops.h"
 

@@ -27,7 +27,10 @@ void drops_fini(struct drops *d);
 /* In frame order. False: no memory, it is not noted. */
 bool drops_add(struct drops *d, uint32_t iface, uint64_t ts_ns, uint32_t count) MUST_CHECK;
 
-/* Sum of those stamped after from_ns, up to until_ns, on interfaces for which counts(arg, iface) is true. */
+/*
+ * Sum of those stamped after from_ns, up to until_ns, on interfaces for which counts(arg, iface) is
+ * true.
+ */
 uint64_t drops_sum(const struct drops *d, uint64_t from_ns, uint64_t until_ns,
 		   bool (*counts)(const void *arg, uint32_t iface), const void *arg);
 

@@ -1,8 +1,8 @@
 /*
  * dump.c -- the comment queue before the pcapng writer.
  *
- * Invariant: packets leave in the order they came, each once. The first of the queue is the only one
- * that is asked about.
+ * Invariant: packets leave in the order they came, each once. The first of the queue is the only
+ * one that is asked about.
  */
 #include "trace/dump.h"
 

@@ -2,8 +2,8 @@
  * dump.h -- the annotated pcapng dump: packets wait in one queue until the proxy has told whose
  * bytes they carry, and leave it in frame order with their comments.
  *
- * A packet waits at most hold_ns after its stamp, and only while the queue is below its bound; then it
- * is written without comments and counted. Knows no clock: it is told the time.
+ * A packet waits at most hold_ns after its stamp, and only while the queue is below its bound; then
+ * it is written without comments and counted. Knows no clock: it is told the time.
  */
 #ifndef TRACE_DUMP_H
 #define TRACE_DUMP_H
@@ -29,7 +29,10 @@ struct dump_options {
 
 struct dump;
 
-/* w is owned from now on, also when this fails. NULL w: nothing is written, packets are only counted. */
+/*
+ * w is owned from now on, also when this fails. NULL w: nothing is written, packets are only
+ * counted.
+ */
 struct dump *dump_new(struct pcapng *w, const struct dump_options *o) MUST_CHECK;
 
 /* A packet's place, and where its payload begins (0: no TCP was found in it). */

@@ -168,9 +168,9 @@ static void part_gather(struct leg_finding *e, enum part_kind kind, uint64_t set
 }
 
 /*
- * The end of a connection belongs to the exchanges in whose own time it began: between the first byte
- * and the moment all is done. And to the last exchange on it also when it followed within the time that counts
- * (a FIN sent right behind a response is captured after the ACK of that response).
+ * The end of a connection belongs to the exchanges in whose own time it began: between the first
+ * byte and the moment all is done. And to the last exchange on it also when it followed within the
+ * time that counts (a FIN sent right behind a response is captured after the ACK of that response).
  */
 static bool close_belongs(const struct leg_place *p, const struct exchange_times *t)
 {

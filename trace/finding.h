@@ -1,6 +1,6 @@
 /*
- * finding.h -- what the packets show of one exchange, and of one connection: the values of a line of
- * flows.ndjson and of conns.ndjson.
+ * finding.h -- what the packets show of one exchange, and of one connection: the values of a line
+ * of flows.ndjson and of conns.ndjson.
  *
  * A function of the record, the flows and the moment up to which packets count; says nothing about
  * what was not seen.
@@ -76,8 +76,8 @@ struct finding_places {
 };
 
 /*
- * Its response was never complete, or it was a tunnel: then it ended with its client's connection, at a
- * moment that no at_us tells.
+ * Its response was never complete, or it was a tunnel: then it ended with its client's connection,
+ * at a moment that no at_us tells.
  */
 bool finding_is_open_ended(const struct exchange_record *x, const struct finding_places *places);
 

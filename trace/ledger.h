@@ -2,8 +2,8 @@
  * ledger.h -- what the proxy has told: its connections, and the exchanges on them that are not yet
  * given out.
  *
- * Live it is told record by record (the tap), offline line by line (the log); afterwards both say the
- * same. Knows no packet: `track` belongs to the correlator.
+ * Live it is told record by record (the tap), offline line by line (the log); afterwards both say
+ * the same. Knows no packet: `track` belongs to the correlator.
  */
 #ifndef TRACE_LEDGER_H
 #define TRACE_LEDGER_H
@@ -84,8 +84,8 @@ struct ledger *ledger_new(const struct ledger_calls *calls) MUST_CHECK;
 void ledger_free(struct ledger *l);
 
 /*
- * From the tap. What names a connection or an exchange that is not known any more is ignored. False:
- * no memory, the record is as if lost.
+ * From the tap. What names a connection or an exchange that is not known any more is ignored.
+ * False: no memory, the record is as if lost.
  */
 bool ledger_open(struct ledger *l, uint32_t run, const struct tap_open *open) MUST_CHECK;
 bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *begin,
@@ -94,7 +94,10 @@ void ledger_progress(struct ledger *l, uint32_t run, const struct tap_progress *
 void ledger_part(struct ledger *l, uint32_t run, const struct tap_part_known *p);
 struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close *close);
 
-/* An exchange is over: the tap's end record or a line of the log. NULL: no memory, or it is known as ended already. */
+/*
+ * An exchange is over: the tap's end record or a line of the log. NULL: no memory, or it is known
+ * as ended already.
+ */
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record) MUST_CHECK;
 
 /* Its end will never be told: it ends with what is known, as "tap-lost". */
@@ -131,7 +134,9 @@ static inline struct conn_use *conn_use(const struct conn *c, uint32_t i)
 	return &c->uses[c->use_head + i];
 }
 
-/* The part's bit in open_parts and known_parts: parts the tap tells of; interim: as the response. */
+/*
+ * The part's bit in open_parts and known_parts: parts the tap tells of; interim: as the response.
+ */
 enum tap_part tap_part_of(enum tap_leg leg, enum part_kind kind);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * lines.h -- writes whole lines to a file: buffered, appended, and never in the way.
  *
- * When the file cannot be written (disk full) lines are lost, counted and said once on stderr; a line
- * that was written in part is cut off again.
+ * When the file cannot be written (disk full) lines are lost, counted and said once on stderr; a
+ * line that was written in part is cut off again.
  */
 #ifndef TRACE_LINES_H
 #define TRACE_LINES_H

@@ -1,6 +1,6 @@
 /*
- * live.c -- the loop of a live capture: captures into the sorter, the tap into the ledger, and what is
- * surely complete on into the pipeline.
+ * live.c -- the loop of a live capture: captures into the sorter, the tap into the ledger, and what
+ * is surely complete on into the pipeline.
  *
  * Nothing here waits for the proxy, and nothing but poll() waits at all.
  *
@@ -369,8 +369,8 @@ static void add_polled(struct live *l, unsigned *count, int fd)
 }
 
 /*
- * While there is much to do, packets and records are fetched a few times per hundredth of a second: a
- * turn for each block or message would cost more than what it brings. The rings hold far more.
+ * While there is much to do, packets and records are fetched a few times per hundredth of a second:
+ * a turn for each block or message would cost more than what it brings. The rings hold far more.
  */
 static void wait_for_more(struct live *l)
 {

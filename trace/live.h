@@ -1,6 +1,6 @@
 /*
- * live.h -- `flowtrace capture`: attaches to a proxy's tap, captures its connections, and writes the
- * files of the run until the proxy or a signal ends it.
+ * live.h -- `flowtrace capture`: attaches to a proxy's tap, captures its connections, and writes
+ * the files of the run until the proxy or a signal ends it.
  */
 #ifndef TRACE_LIVE_H
 #define TRACE_LIVE_H

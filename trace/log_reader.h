@@ -1,8 +1,9 @@
 /*
- * log_reader.h -- reads proxy.ndjson (design section 6) into the values that the tap's end records carry.
+ * log_reader.h -- reads proxy.ndjson (design section 6) into the values that the tap's end records
+ * carry.
  *
- * Any well-formed line is accepted, members it does not know are skipped; a wrong one is refused with
- * file, line and member.
+ * Any well-formed line is accepted, members it does not know are skipped; a wrong one is refused
+ * with file, line and member.
  */
 #ifndef TRACE_LOG_READER_H
 #define TRACE_LOG_READER_H
@@ -32,7 +33,9 @@ enum log_result {
 enum log_result log_reader_next(struct log_reader *r, struct exchange_record *x,
 				char err[LOG_ERROR_MAX]) MUST_CHECK;
 
-/* The file ended in the middle of a line (a crash, or it is being written): that line was left out. */
+/*
+ * The file ended in the middle of a line (a crash, or it is being written): that line was left out.
+ */
 bool log_reader_is_torn(const struct log_reader *r);
 
 /* One line, with or without its newline. False: err names the member and what is wrong with it. */

@@ -38,8 +38,8 @@ bool map_put(struct map *m, uint64_t group, uint64_t key, void *value) MUST_CHEC
 void *map_take(struct map *m, uint64_t group, uint64_t key);
 
 /*
- * Walk over all values: start with *at = 0; NULL at the end. Nothing may be put or taken meanwhile. The order says
- * nothing.
+ * Walk over all values: start with *at = 0; NULL at the end. Nothing may be put or taken meanwhile.
+ * The order says nothing.
  */
 void *map_next(const struct map *m, size_t *at);
 

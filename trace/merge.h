@@ -1,8 +1,8 @@
 /*
  * merge.h -- one stream of packets out of one or several capture files.
  *
- * One file is passed on as it is: its order is frame order. Several are merged by time, each keeping
- * its own order, and their packets numbered anew.
+ * One file is passed on as it is: its order is frame order. Several are merged by time, each
+ * keeping its own order, and their packets numbered anew.
  */
 #ifndef TRACE_MERGE_H
 #define TRACE_MERGE_H
@@ -22,8 +22,8 @@ struct merge *merge_open(const char *const *paths, unsigned count,
 void merge_close(struct merge *m);
 
 /*
- * The next packet; false: there is none any more. iface counts over all files. Of several files frame is 0. A file
- * that is broken ends there, and the others go on: merge_fault() tells.
+ * The next packet; false: there is none any more. iface counts over all files. Of several files
+ * frame is 0. A file that is broken ends there, and the others go on: merge_fault() tells.
  */
 bool merge_next(struct merge *m, struct packet *p) MUST_CHECK;
 

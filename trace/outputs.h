@@ -23,8 +23,8 @@ struct outputs {
 };
 
 /*
- * Live: make DIR if it is not there, append to flows.ndjson and conns.ndjson, and begin a new dump: dump.pcapng,
- * dump-2.pcapng and so on. False: err says why, and nothing is open.
+ * Live: make DIR if it is not there, append to flows.ndjson and conns.ndjson, and begin a new dump:
+ * dump.pcapng, dump-2.pcapng and so on. False: err says why, and nothing is open.
  */
 bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump,
 		       char err[OUTPUTS_ERROR_MAX]) MUST_CHECK;

@@ -40,8 +40,8 @@ struct correlate *pipeline_correlate(struct pipeline *p);
 struct pcapng *pipeline_dump(struct pipeline *p);
 
 /*
- * The next packet. Its frame is counted when it is 0. Live, one of a connection that nobody named is passed
- * over.
+ * The next packet. Its frame is counted when it is 0. Live, one of a connection that nobody named
+ * is passed over.
  */
 void pipeline_packet(struct pipeline *p, const struct packet *packet);
 

@@ -2,20 +2,22 @@
  * record.h -- lines of flows.ndjson and conns.ndjson (design section 6).
  *
  * Beyond the design's text:
- * - `handshake` stands on a leg only for the first exchange on its connection (nth 1); its frames are those
- *   that were seen, `us` is null unless the SYN and the last ACK both were.
- * - `acked_us` runs from the first frame that carried the last byte to the first ACK that covers it; it
- *   is negative when the capture shows them the other way round. Without an ACK up to `settled`,
- *   acked_in and acked_us are null and `ack_why` says "reset" (the connection was) or "not-seen".
- * - `close` stands on a leg when the first FIN or RST of the connection is stamped not before the exchange's
- *   first frame and not after the later of its end and of the last acknowledgement of its bytes; on the last
- *   exchange of a connection, not after `settled`. Its frames are the FINs, their ACKs and the RSTs up to
- *   there.
- * - `tries` of the backend are earlier attempts, as the leg itself, with their `end`. `tunnel` stands only when
- *   there was one.
+ * - `handshake` stands on a leg only for the first exchange on its connection (nth 1); its frames
+ *   are those that were seen, `us` is null unless the SYN and the last ACK both were.
+ * - `acked_us` runs from the first frame that carried the last byte to the first ACK that covers
+ *   it; it is negative when the capture shows them the other way round. Without an ACK up to
+ *   `settled`, acked_in and acked_us are null and `ack_why` says "reset" (the connection was) or
+ *   "not-seen".
+ * - `close` stands on a leg when the first FIN or RST of the connection is stamped not before the
+ *   exchange's first frame and not after the later of its end and of the last acknowledgement of
+ *   its bytes; on the last exchange of a connection, not after `settled`. Its frames are the FINs,
+ *   their ACKs and the RSTs up to there.
+ * - `tries` of the backend are earlier attempts, as the leg itself, with their `end`. `tunnel`
+ *   stands only when there was one.
  * - `phases_why` stands only when a phase is null, and names the moment that is missing.
- * - In conns.ndjson `conn`, `run`, `opened` are null for a connection to a listener that the proxy never told of;
- *   `ids` are the first 1000. `ws_shift` is 0 when the SYN and SYN/ACK were seen, else null.
+ * - In conns.ndjson `conn`, `run`, `opened` are null for a connection to a listener that the proxy
+ *   never told of; `ids` are the first 1000. `ws_shift` is 0 when the SYN and SYN/ACK were seen,
+ *   else null.
  */
 #ifndef TRACE_RECORD_H
 #define TRACE_RECORD_H

@@ -1,5 +1,6 @@
 /*
- * tap_client.h -- the tracer's end of the tap's sockets: attaches to a proxy and drains what it tells.
+ * tap_client.h -- the tracer's end of the tap's sockets: attaches to a proxy and drains what it
+ * tells.
  *
  * Never blocks but while attaching, and then for a few seconds at most.
  */
@@ -17,8 +18,8 @@
 struct tap_client;
 
 /*
- * Connect to the control socket and attach. hello and endpoint of calls have been called when it returns.
- * NULL: err says why (nobody listens, another tracer is attached, another version).
+ * Connect to the control socket and attach. hello and endpoint of calls have been called when it
+ * returns. NULL: err says why (nobody listens, another tracer is attached, another version).
  */
 struct tap_client *tap_client_attach(const char *path, const struct tap_calls *calls,
 				     char err[TAP_CLIENT_ERROR_MAX]) MUST_CHECK;
@@ -31,12 +32,15 @@ bool tap_client_ready(struct tap_client *t);
 unsigned tap_client_count(const struct tap_client *t);
 int tap_client_fd(const struct tap_client *t, unsigned i);
 
-/* Read socket i until it yields nothing (or has yielded a lot). False: it has ended (said on stderr when by a fault). */
+/*
+ * Read socket i until it yields nothing (or has yielded a lot). False: it has ended (said on stderr
+ * when by a fault).
+ */
 bool tap_client_drain(struct tap_client *t, unsigned i);
 
 /*
- * All records of the workers made up to this moment (CLOCK_REALTIME) have been read, given that all sockets were
- * drained after now_ns was taken.
+ * All records of the workers made up to this moment (CLOCK_REALTIME) have been read, given that all
+ * sockets were drained after now_ns was taken.
  */
 uint64_t tap_client_told_ns(const struct tap_client *t, uint64_t now_ns);
 

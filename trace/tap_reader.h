@@ -1,8 +1,8 @@
 /*
  * tap_reader.h -- takes the tap's messages apart (trace/event.h is the contract).
  *
- * The proxy is trusted no more than any other sender: lengths, enumerations, ranges and texts are checked before
- * anything is passed on. Knows no socket.
+ * The proxy is trusted no more than any other sender: lengths, enumerations, ranges and texts are
+ * checked before anything is passed on. Knows no socket.
  */
 #ifndef TRACE_TAP_READER_H
 #define TRACE_TAP_READER_H
@@ -29,17 +29,23 @@ struct tap_calls {
 	void (*busy)(void *arg, const struct tap_message *m);
 };
 
-/* The head of a message, as far as it can be told. False: it is none of ours, or of another version. */
+/*
+ * The head of a message, as far as it can be told. False: it is none of ours, or of another
+ * version.
+ */
 bool tap_read_head(const void *bytes, size_t len, struct tap_message *m) MUST_CHECK;
 
 /*
- * One message. NULL: fine. Else what is wrong with it, in one sentence; the records before the wrong one
- * have been passed on. mono_ns receives the time of its last record, and keeps what it holds when there is none.
+ * One message. NULL: fine. Else what is wrong with it, in one sentence; the records before the
+ * wrong one have been passed on. mono_ns receives the time of its last record, and keeps what it
+ * holds when there is none.
  */
 const char *tap_read(const void *bytes, size_t len, const struct tap_calls *calls,
 		     uint64_t *mono_ns) MUST_CHECK;
 
-/* Is this what a proxy can have counted? Used for the log as well. NULL: yes, else what is wrong. */
+/*
+ * Is this what a proxy can have counted? Used for the log as well. NULL: yes, else what is wrong.
+ */
 const char *exchange_record_fault(const struct exchange_record *x) MUST_CHECK;
 
 #endif

@@ -95,9 +95,9 @@ static uint64_t began_ns(const struct flow *f)
 }
 
 /*
- * Of the connections with the flow's addresses, the one whose opening goes with its beginning: a client was
- * accepted after its SYN, a backend's SYN was sent after the proxy began to connect. Without a SYN
- * the flow is older than the capture, and so may the opening be.
+ * Of the connections with the flow's addresses, the one whose opening goes with its beginning: a
+ * client was accepted after its SYN, a backend's SYN was sent after the proxy began to connect.
+ * Without a SYN the flow is older than the capture, and so may the opening be.
  */
 static struct conn *conn_of(struct ledger *l, const struct flow *f, unsigned our_side)
 {

@@ -1,12 +1,12 @@
 /*
  * track.h -- which captured flow is which connection of the proxy.
  *
- * A track is what the tracer keeps per flow beside the flow itself. It outlives the flow for as long
- * as a packet of it waits in the dump's queue.
+ * A track is what the tracer keeps per flow beside the flow itself. It outlives the flow for as
+ * long as a packet of it waits in the dump's queue.
  *
  * Two ways lead from one to the other. track_name() is quick and looks at what is known now: it is
- * for packets on their way into the dump. track_resolve() is the rule of design section 7, asked when
- * a record is made; what it says stands.
+ * for packets on their way into the dump. track_resolve() is the rule of design section 7, asked
+ * when a record is made; what it says stands.
  */
 #ifndef TRACE_TRACK_H
 #define TRACE_TRACK_H
@@ -70,8 +70,8 @@ void track_name(struct ledger *l, struct track *t);
 void track_find(struct flow_table *flows, struct conn *c);
 
 /*
- * The flow of a connection by section 7, from what began up to until_ns; NULL: none. moment_ns stands for
- * the time of opening where the proxy did not tell it.
+ * The flow of a connection by section 7, from what began up to until_ns; NULL: none. moment_ns
+ * stands for the time of opening where the proxy did not tell it.
  */
 struct track *track_resolve(struct flow_table *flows, struct conn *c, uint64_t moment_ns,
 			    uint64_t until_ns) MUST_CHECK;
@@ -79,7 +79,9 @@ struct track *track_resolve(struct flow_table *flows, struct conn *c, uint64_t m
 /* c is about to be dropped. */
 void track_forget_conn(struct conn *c);
 
-/* Which way a packet of it went that this side sent, seen from the proxy (enum packet_direction). */
+/*
+ * Which way a packet of it went that this side sent, seen from the proxy (enum packet_direction).
+ */
 uint8_t track_direction(const struct track *t, uint8_t from) MUST_CHECK;
 
 /* Index of the flow's side that is the proxy's end of c. */

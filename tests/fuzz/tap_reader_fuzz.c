@@ -1,6 +1,6 @@
 /*
- * tap_reader_fuzz.c -- any bytes as messages of the tap, each with two bytes of length before it, told to
- * a correlator that also sees the packets of one connection.
+ * tap_reader_fuzz.c -- any bytes as messages of the tap, each with two bytes of length before it,
+ * told to a correlator that also sees the packets of one connection.
  */
 // links: trace
 #include <assert.h>

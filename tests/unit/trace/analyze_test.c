@@ -1,6 +1,6 @@
 /*
- * analyze_test.c -- the offline path from files to files: one capture and several, a folder that holds
- * its inputs already, what lies outside the capture, and inputs that break off.
+ * analyze_test.c -- the offline path from files to files: one capture and several, a folder that
+ * holds its inputs already, what lies outside the capture, and inputs that break off.
  */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>

@@ -1,6 +1,6 @@
 /*
- * correlate_live_test.c -- live: records come by the tap while packets come, some late, some never. What is given
- * out must be what an offline run gives, in the same order.
+ * correlate_live_test.c -- live: records come by the tap while packets come, some late, some never.
+ * What is given out must be what an offline run gives, in the same order.
  */
 #include "tests/unit/trace/talk.h"
 
@@ -252,7 +252,9 @@ static void feed_live(struct talk *talk, const struct happening *h)
 	}
 }
 
-/* Everything as it arrives; the clock in steps of the given size, behind what has surely arrived. */
+/*
+ * Everything as it arrives; the clock in steps of the given size, behind what has surely arrived.
+ */
 static void run_live(struct talk *talk, struct traffic *t, uint64_t step_us)
 {
 	uint64_t behind_us = MAX(LAG_US, t->max_tell_us), clock_us = 0;

@@ -53,7 +53,8 @@ Test(correlate, one_exchange_in_every_field)
 	cr_assert_eq(t.exchange_count, 1);
 	cr_expect_str_eq(
 		t.exchange[0],
-		"{\"v\":1,\"run\":\"00005d2c\",\"id\":\"9f3c51d27be40a18\",\"dump\":\"dump.pcapng\","
+		"{\"v\":1,\"run\":\"00005d2c\",\"id\":\"9f3c51d27be40a18\","
+		"\"dump\":\"dump.pcapng\","
 		"\"start\":\"2023-11-14T22:13:20.000120000Z\",\"status\":200,\"end\":\"done\","
 		"\"client\":{\"conn\":3,\"nth\":1,\"stream\":0,\"anchor\":\"syn\","
 		"\"handshake\":{\"frames\":[1,2,3],\"us\":25},"
@@ -65,7 +66,8 @@ Test(correlate, one_exchange_in_every_field)
 		"\"retransmitted_in\":[],\"missing_bytes\":0},\"close\":null},"
 		"\"backend\":{\"conn\":5,\"nth\":1,\"reused\":false,\"attempts\":1,\"stream\":1,"
 		"\"anchor\":\"syn\",\"handshake\":{\"frames\":[6,7,8],\"us\":25},"
-		"\"request\":{\"seq\":1,\"len\":350,\"next_seq\":351,\"frames\":[9],\"acked_in\":10,"
+		"\"request\":{\"seq\":1,\"len\":350,\"next_seq\":351,\"frames\":[9],"
+		"\"acked_in\":10,"
 		"\"acked_us\":10,\"retransmitted_bytes\":0,\"retransmitted_in\":[],"
 		"\"missing_bytes\":0},\"interim\":null,"
 		"\"response\":{\"seq\":1,\"len\":582,\"next_seq\":583,\"frames\":[11],"

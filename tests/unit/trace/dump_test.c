@@ -1,6 +1,6 @@
 /*
- * dump_test.c -- the comment queue and the comments: what waits and how long, in which order it leaves,
- * and what is said of each packet. The pcapng is read back block by block.
+ * dump_test.c -- the comment queue and the comments: what waits and how long, in which order it
+ * leaves, and what is said of each packet. The pcapng is read back block by block.
  */
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /*
- * log_reader_test.c -- lines of proxy.ndjson: every value, every member that is missing or wrong, and files that end
- * badly.
+ * log_reader_test.c -- lines of proxy.ndjson: every value, every member that is missing or wrong,
+ * and files that end badly.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /*
- * phases_test.c -- the cuts of design section 9: the ordinary exchange, every overlap, what is missing,
- * and that the phases sum to the total whatever the moments are.
+ * phases_test.c -- the cuts of design section 9: the ordinary exchange, every overlap, what is
+ * missing, and that the phases sum to the total whatever the moments are.
  */
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /*
  * talk.h -- connections and exchanges made by hand for the tests of the correlator and what follows
- * it: segments go through a real flow table, records through the correlator, and what it gives out is
- * kept as the lines of the files.
+ * it: segments go through a real flow table, records through the correlator, and what it gives out
+ * is kept as the lines of the files.
  *
- * Times are microseconds after T0. The client is 192.0.2.1, the proxy 198.51.100.7:8585, the backend
- * 203.0.113.9:8080; what differs between connections is the port of the side that connects.
+ * Times are microseconds after T0. The client is 192.0.2.1, the proxy 198.51.100.7:8585, the
+ * backend 203.0.113.9:8080; what differs between connections is the port of the side that connects.
  */
 #ifndef TESTS_UNIT_TRACE_TALK_H
 #define TESTS_UNIT_TRACE_TALK_H

@@ -1,6 +1,6 @@
 /*
- * tap_reader_test.c -- messages of the tap: every record comes out as it went in, and no broken byte gets
- * past the checks or reads beyond its message.
+ * tap_reader_test.c -- messages of the tap: every record comes out as it went in, and no broken
+ * byte gets past the checks or reads beyond its message.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>
