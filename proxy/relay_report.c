@@ -97,6 +97,9 @@ void relay_report(struct relay *r)
 
 	relay_settle_sent(r);
 	exchange_finish(&r->x);
+	/* The client went away before the first byte: it was told no status. */
+	if (!byte_range_exists(&r->x.rec.client.response))
+		r->x.rec.status = 0;
 	w->ends[r->x.why]++;
 	access_writer_add(w->log, &line, w->now_ns);
 	if (tap_active(w->tap))

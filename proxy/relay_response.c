@@ -234,10 +234,12 @@ static void response_final(struct relay *r, char *bytes, size_t len)
 		exchange_set_response(&r->x, RESPONSE_TUNNEL);
 		r->x.close_client = true;
 		relay_send_client(r, &part, 1);
+		if (r->x.response != RESPONSE_TUNNEL)
+			return;
 		exchange_moment(&r->x, MOMENT_RESPONSE_END, w->now_ns);
 		range_begin(&r->x.rec.backend.tunnel_down, r->resp_first + h->len);
 		part = (struct iovec){bytes + h->len, len - h->len};
-		if (r->x.response == RESPONSE_TUNNEL && !conn_send(r->client, &part, 1))
+		if (!conn_send(r->client, &part, 1))
 			relay_fail(r, REASON_CLIENT_RESET);
 		return;
 	}

@@ -1,6 +1,7 @@
 """The client resets: the backend's leg ends at once, and the line tells how far things had come."""
 
 import threading
+import signal
 import time
 
 from origin import response
@@ -118,3 +119,24 @@ def test_closing_without_reading_the_response(origin, proxy, peer):
     client.close()
     line = front.lines(1)[0]
     assert line["status"] == 200 and line["end"] in ("client-reset", "done")
+
+
+def test_just_before_the_response(origin, proxy, peer):
+    """Not a byte of the response left: no status was told."""
+    def script(conn):
+        conn.next_request()
+        conn.origin.front.signal(signal.SIGSTOP)
+        time.sleep(0.1)
+        conn.reply(response(b"too late"))
+        conn.origin.client.reset()
+        conn.origin.front.signal(signal.SIGCONT)
+        conn.read_to_end()
+
+    backend = origin(script)
+    backend.forgive = True
+    backend.front = front = proxy(backend)
+    backend.client = client = peer(front)
+    client.send(peers.request())
+    line = front.lines(1)[0]
+    assert (line["end"], line["status"]) == ("client-reset", None)
+    assert line["client"]["response"] is None and line["at_us"]["response_end"] is None

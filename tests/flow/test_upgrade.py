@@ -1,5 +1,6 @@
 """Upgrade: websocket becomes a tunnel when the backend says so; all others are ignored."""
 
+import signal
 import time
 
 import pytest
@@ -184,3 +185,25 @@ def test_a_reset_ends_it_too(origin, proxy, peer, who):
         client.read_to_end()
     line = front.lines(1)[0]
     assert (line["end"], line["status"]) == ("tunnel-" + who, 101)
+
+
+def test_a_101_that_the_client_never_got(origin, proxy, peer):
+    """It went away just before: no moment says that the 101 was sent."""
+    def script(conn):
+        conn.next_request()
+        conn.origin.front.signal(signal.SIGSTOP)
+        time.sleep(0.1)
+        conn.send(SWITCH + b"hello")
+        conn.origin.client.reset()
+        conn.origin.front.signal(signal.SIGCONT)
+        conn.read_to_end()
+
+    backend = origin(script)
+    backend.forgive = True
+    backend.front = front = proxy(backend)
+    backend.client = client = peer(front)
+    client.send(peers.request("/ws", WANTS))
+    line = front.lines(1)[0]
+    assert line["end"] in ("client-reset", "tunnel-client") and line["status"] is None
+    assert line["client"]["response"] is None
+    assert line["at_us"]["response_end"] is None
