@@ -381,12 +381,29 @@ void access_writer_add(struct access_writer *w, const struct access_line *line, 
 	b->len += len;
 }
 
+/* Has the thread something of ours that it has not written yet? */
+static bool is_behind(struct access_writer *w)
+{
+	bool behind;
+
+	pthread_mutex_lock(&w->log->lock);
+	behind = w->handed_over > 0;
+	pthread_mutex_unlock(&w->log->lock);
+	return behind;
+}
+
+/*
+ * A thread that is behind gets no more blocks for their age alone: handed over nearly empty, they
+ * would run out within a few of these moments, and lines be lost on a machine that is merely busy.
+ */
 uint64_t access_writer_tick(struct access_writer *w, uint64_t now_ns)
 {
 	if (w->current == NULL || w->current->len == 0)
 		return UINT64_MAX;
 	if (now_ns < w->born_ns + BLOCK_AGE_NS)
 		return w->born_ns + BLOCK_AGE_NS;
+	if (is_behind(w))
+		return now_ns + BLOCK_AGE_NS;
 	hand_over(w);
 	return UINT64_MAX;
 }

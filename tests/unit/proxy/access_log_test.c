@@ -338,6 +338,44 @@ Test(access_log, a_stalled_reader_costs_lines_not_time)
 	scratch_remove(&dir);
 }
 
+/*
+ * A thread that is behind is not given block after block for their age: some lines now and then fit
+ * into what is there, however long it takes to come back.
+ */
+Test(access_log, a_few_lines_wait_for_a_thread_that_is_behind)
+{
+	struct scratch dir;
+	struct sample s;
+	struct access_log *log;
+	struct access_writer *w;
+	const char *path;
+	uint64_t now_ns = NS_PER_S;
+	int fd;
+
+	scratch_make(&dir);
+	sample_init(&s);
+	path = scratch_path(&dir, "fifo");
+	cr_assert(mkfifo(path, 0600) == 0);
+	log = access_log_open(path);
+	w = access_writer_new(log);
+	cr_assert(log != NULL && w != NULL);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	cr_assert(fd >= 0);
+	/* More than a pipe holds, so that the thread is kept waiting. */
+	for (unsigned i = 0; i < 200; i++)
+		access_writer_add(w, &s.line, now_ns);
+	for (unsigned i = 0; i < 100; i++) {
+		now_ns += 10 * NS_PER_MS;
+		(void)access_writer_tick(w, now_ns);
+		access_writer_add(w, &s.line, now_ns);
+	}
+	cr_expect_eq(access_log_lost(log), 0);
+	close(fd);
+	access_writer_free(w);
+	access_log_close(log);
+	scratch_remove(&dir);
+}
+
 /* The end of the program does not hang on a reader that never reads. */
 Test(access_log, closing_gives_a_stalled_reader_a_second)
 {
