@@ -5,6 +5,7 @@ import os
 import pytest
 
 import capture
+import peer as peers
 import trace
 import traffic
 
@@ -41,6 +42,31 @@ def test_every_kind_of_traffic(origin, proxy, tmp_path):
             assert leg["anchor"] == "syn", line
             for part in trace.PARTS:
                 assert leg[part] is None or leg[part]["missing_bytes"] == 0, line
+
+
+def test_tunnel_for_longer_than_hold(origin, proxy, peer, tmp_path):
+    """What goes through it long after its 101 still counts, and the record waits for its end."""
+    _, front = start(origin, proxy, settings={"trace.hold_ms": 100})
+    client = peer(front)
+    client.send(peers.request("/tunnel", ["Upgrade: websocket", "Connection: Upgrade"]))
+    assert client.read_response().status == 101
+    for _ in range(4):
+        trace.settle(0.3)
+        client.send(b"ping")
+        assert client.read_exactly(4) == b"PING"
+    traffic.keep_alive(front)
+    client.half_close()
+    client.expect_eof()
+    client.close()
+    front.stop()
+    lines = assert_same(front, tmp_path, options=("--hold-ms", "100"))
+    line, = [x for x in lines if x["status"] == 101]
+    assert line["end"] == "tunnel-client"
+    for name, leg in trace.legs(line):
+        for way in ("up", "down"):
+            assert leg["tunnel"][way]["len"] == 16, (name, leg)
+            assert len(leg["tunnel"][way]["frames"]) == 4
+            assert leg["tunnel"][way]["missing_bytes"] == 0
 
 
 def test_several_workers(origin, proxy, tmp_path):

@@ -40,7 +40,8 @@ def test_streams_are_counted_alike(traced):
         assert first[conn["stream"]] == conn["handshake"]["frames"][0], conn
 
 
-COMMENT = re.compile(r"req=([0-9a-f]{16}) leg=(client|backend) part=(request|interim|response) "
+COMMENT = re.compile(r"req=([0-9a-f]{16}) leg=(client|backend) "
+                     r"part=(request|interim|response|tunnel-up|tunnel-down) "
                      r"(?:off=(\d+)-(\d+)|ack=(\d+))(?: of (\d+))?\Z")
 
 

@@ -10,8 +10,8 @@ import wire
 
 
 def answer_by_target(conn):
-    """The backend: /size/N answers N bytes, /chunked/N in chunks, /close says close, /continue
-    asks for the body first, /reset resets instead of answering."""
+    """The backend: /size/N answers N bytes, /chunked/N in chunks, /close says close,
+    /tunnel becomes a tunnel, /half stops half way, /reset resets instead of answering."""
     while True:
         request = conn.next_request(keep=False)
         if request is None:
@@ -30,6 +30,12 @@ def answer_by_target(conn):
             return
         elif kind == "reset":
             conn.reset()
+            return
+        elif kind == "tunnel":
+            conn.reply(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                       b"Connection: Upgrade\r\n\r\n")
+            while data := conn.read_some():
+                conn.send(data.upper())
             return
         elif kind == "half":
             conn.reply(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
@@ -86,6 +92,18 @@ def slow_pieces(front):
     client.close()
 
 
+def tunnel(front):
+    client = peers.Peer(front.address)
+    client.send(peers.request("/tunnel", ["Upgrade: websocket", "Connection: Upgrade"]))
+    assert client.read_response().status == 101
+    for n in range(1, 4):
+        client.send(b"ping" * n)
+        assert client.read_exactly(4 * n) == b"PING" * n
+    client.half_close()
+    client.expect_eof()
+    client.close()
+
+
 def failing(front):
     """A malformed request, a backend that resets, one that stops half way, clients that leave."""
     client = peers.Peer(front.address)
@@ -107,7 +125,7 @@ def failing(front):
     idle.close()
 
 
-KINDS = (keep_alive, pipelined, large, chunked_upload, closing, slow_pieces)
+KINDS = (keep_alive, pipelined, large, chunked_upload, closing, slow_pieces, tunnel)
 
 
 def run(front, kinds=KINDS, clients=3):

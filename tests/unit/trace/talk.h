@@ -17,10 +17,9 @@
 #include "trace/correlate.h"
 #include "trace/record.h"
 
-#define T0             1700000000000000000ULL
-#define RUN            0x5d2cU
-#define LINES          1024
-#define LINE_MAX_BYTES 4096
+#define T0    1700000000000000000ULL
+#define RUN   0x5d2cU
+#define LINES 2048
 
 static inline uint64_t at(uint64_t us)
 {
