@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "common/log.h"
-
-#define FLOWPROXY_VERSION "0.1.0"
+#include "common/version.h"
 
 enum { OPT_LISTEN = 256, OPT_BACKEND, OPT_ACCESS_LOG, OPT_TRACE, OPT_SET };
 

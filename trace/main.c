@@ -8,13 +8,13 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/version.h"
 #include "trace/analyze.h"
 #include "trace/live.h"
 #include "trace/show.h"
 
-#define FLOWTRACE_VERSION "0.1.0"
-#define EXIT_WRONG_USAGE  2
-#define GO_ON             (-1)
+#define EXIT_WRONG_USAGE 2
+#define GO_ON            (-1)
 
 enum { OPT_TAP = 256, OPT_OUT, OPT_INTERFACES, OPT_PAYLOAD, OPT_BUFFER_MB, OPT_HOLD_MS };
 
@@ -230,7 +230,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0) {
-		puts("flowtrace " FLOWTRACE_VERSION);
+		puts("flowtrace " FLOWPROXY_VERSION);
 		return EXIT_SUCCESS;
 	}
 	argv[0] = name; /* getopt's messages begin with it */
