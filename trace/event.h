@@ -90,7 +90,7 @@ struct tap_clock {
 };
 
 /*
- * What to capture: a listener, or an address that the backend's name stands for now. A named
+ * What to capture: a listener, or one of the addresses of the backend. A named
  * backend's traffic is filtered by port alone. last = 1 on the last of a set.
  */
 struct tap_endpoint {
