@@ -7,7 +7,6 @@ import pytest
 
 from origin import response
 import peer as peers
-import stack
 
 
 def endless(conn):
