@@ -427,7 +427,7 @@ void correlate_lose(struct correlate *c, struct exchange *x)
 	close_open_part(c, x, &x->x.client, TAP_CLIENT, PART_RESPONSE);
 	close_open_part(c, x, &x->x.backend, TAP_BACKEND, PART_REQUEST);
 	close_open_part(c, x, &x->x.backend, TAP_BACKEND, PART_RESPONSE);
-	ledger_lose(c->ledger, x);
+	ledger_lose(x);
 }
 
 static void lose_running(struct correlate *c)

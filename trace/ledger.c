@@ -18,7 +18,6 @@ struct ledger {
 	struct map exchanges; /* run, id */
 	struct map alike;     /* hashes of local and peer: the first of the chain */
 	struct map locals;    /* of client legs, by hash */
-	size_t running;
 	uint64_t state;
 };
 
@@ -285,7 +284,6 @@ static struct exchange *exchange_add(struct ledger *l, uint32_t run, uint64_t id
 	x->x.client = x->x.backend = none;
 	for (unsigned i = 0; i < MOMENT_COUNT; i++)
 		x->x.at_us[i] = MOMENT_NEVER;
-	l->running++;
 	return x;
 }
 
@@ -340,8 +338,6 @@ static void exchange_forget(struct ledger *l, struct exchange *x, bool given_out
 {
 	unlink_legs(l, x, given_out);
 	map_take(&l->exchanges, x->x.run, x->x.id);
-	if (!x->ended)
-		l->running--;
 	free(x);
 }
 
@@ -359,7 +355,7 @@ static uint64_t end_of(const struct exchange_record *x)
 	return x->start_ns + (uint64_t)last_us * NS_PER_US;
 }
 
-void ledger_lose(struct ledger *l, struct exchange *x)
+void ledger_lose(struct exchange *x)
 {
 	static const char word[] = "tap-lost";
 
@@ -369,7 +365,6 @@ void ledger_lose(struct ledger *l, struct exchange *x)
 	x->ended = true;
 	x->open_parts = 0;
 	x->end_ns = end_of(&x->x);
-	l->running--;
 }
 
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record)
@@ -385,7 +380,6 @@ struct exchange *ledger_end(struct ledger *l, const struct exchange_record *reco
 	x->ended = true;
 	x->open_parts = 0;
 	x->end_ns = end_of(record);
-	l->running--;
 	if (link_legs(l, x))
 		return x;
 	exchange_forget(l, x, false);
@@ -548,11 +542,6 @@ struct conn *ledger_next_conn(const struct ledger *l, size_t *at)
 struct exchange *ledger_next_exchange(const struct ledger *l, size_t *at)
 {
 	return map_next(&l->exchanges, at);
-}
-
-size_t ledger_running(const struct ledger *l)
-{
-	return l->running;
 }
 
 uint64_t ledger_state(const struct ledger *l)

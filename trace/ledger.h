@@ -101,7 +101,7 @@ struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record) MUST_CHECK;
 
 /* Its end will never be told: it ends with what is known, as "tap-lost". */
-void ledger_lose(struct ledger *l, struct exchange *x);
+void ledger_lose(struct exchange *x);
 
 struct conn *ledger_conn(const struct ledger *l, uint32_t run, uint64_t number) MUST_CHECK;
 
@@ -121,7 +121,6 @@ void ledger_drop_conn(struct ledger *l, struct conn *c);
 /* All of them, for the end of the trace; as map_next(). */
 struct conn *ledger_next_conn(const struct ledger *l, size_t *at);
 struct exchange *ledger_next_exchange(const struct ledger *l, size_t *at);
-size_t ledger_running(const struct ledger *l); /* begun, not over */
 
 /* Another number whenever a connection became known. */
 uint64_t ledger_state(const struct ledger *l);

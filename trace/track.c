@@ -83,12 +83,6 @@ void track_saw_iface(struct track *t, uint32_t iface, uint64_t ts_ns)
 	t->iface[t->iface_count++].first_ns = ts_ns;
 }
 
-bool track_on_listener(const struct ledger *l, const struct track *t)
-{
-	return ledger_is_listener(l, &t->flow->side[0].addr) ||
-	       ledger_is_listener(l, &t->flow->side[1].addr);
-}
-
 static uint64_t began_ns(const struct flow *f)
 {
 	return f->syn_frame != 0 ? f->syn_ns : f->first_ns;

@@ -60,9 +60,6 @@ static inline bool track_is_named(const struct track *t)
 	return t->conn[TAP_CLIENT] != NULL || t->conn[TAP_BACKEND] != NULL;
 }
 
-/* Does either end of it belong to a listener? */
-bool track_on_listener(const struct ledger *l, const struct track *t) MUST_CHECK;
-
 /* Find the connections of a flow among those the ledger knows now. */
 void track_name(struct ledger *l, struct track *t);
 
