@@ -1,10 +1,12 @@
 """bench.py -- the measurements behind scripts/bench.
 
-    scripts/bench [--rounds N] [--seconds S] [--only REGEX] [--no-trace] [--json FILE]
+    scripts/bench [--rounds N] [--seconds S] [--only REGEX] [--against DIR] [--no-trace]
+                  [--json FILE]
 
 The load (wrk) and the backend share one core, the proxy has another. All subjects take turns within
 a round, so that what drifts on the machine drifts for all; only ratios of one round count, and of
-those the median is printed. --only picks scenarios ("soap", "512", "KiB", "traced").
+those the median is printed. --only picks scenarios ("soap", "512", "KiB", "traced"); --against
+measures the flowproxy of another build folder too, so as to see what a change costs.
 """
 
 import argparse
@@ -151,9 +153,11 @@ def rotated(items, by):
     return items[by:] + items[:by]
 
 
-def run_plain(bench, scenarios, rounds):
+def run_plain(bench, scenarios, rounds, against):
     """{scenario name: {subject name: [Sample of each round]}}"""
     kinds = [subjects.Relay, subjects.Nginx, subjects.Haproxy, subjects.Flowproxy]
+    if against:
+        kinds.append(subjects.flowproxy_of(against))
     running = [bench.start(kind) for kind in kinds]
     results = {s.name: {subject.name: [] for subject in running} for s in scenarios}
     for n in range(rounds):
@@ -193,6 +197,12 @@ def ratios(samples, others):
     return statistics.median(each), min(each), max(each)
 
 
+def ours(by_subject):
+    """The subject that all the others are compared with."""
+    return next(name for name in (subjects.Flowproxy.name, subjects.Traced.name)
+                if name in by_subject)
+
+
 def median(samples, field):
     return statistics.median(getattr(sample, field) for sample in samples)
 
@@ -209,7 +219,7 @@ def print_scenario(name, by_subject):
               f"{median(samples, 'p99_us'):>9.0f}"
               + (f"{sum(s.dropped for s in samples):>15}" if traced else "")
               + (f"   {errors} errors" if errors else ""))
-    mine = next(subject for subject in by_subject if subject.startswith("flowproxy"))
+    mine = ours(by_subject)
     for other, samples in by_subject.items():
         if other != mine:
             middle, low, high = ratios(by_subject[mine], samples)
@@ -220,7 +230,7 @@ def as_json(results):
     """The same for programs: medians, every sample, ratios."""
     out = {}
     for name, by_subject in results.items():
-        mine = next(subject for subject in by_subject if subject.startswith("flowproxy"))
+        mine = ours(by_subject)
         out[name] = {
             "subjects": {subject: [vars(s) for s in samples]
                          for subject, samples in by_subject.items()},
@@ -235,6 +245,7 @@ def parse_options(arguments):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of each load")
     parser.add_argument("--only", default="", metavar="REGEX", help="scenarios by name")
+    parser.add_argument("--against", metavar="DIR", help="another build folder, to compare with")
     parser.add_argument("--no-trace", action="store_true", help="leave out the traced runs")
     parser.add_argument("--json", metavar="FILE", help="also write all samples there")
     options = parser.parse_args(arguments)
@@ -250,7 +261,7 @@ def run(bench, options):
     if not scenarios and not traced:
         raise subjects.BenchError(f"--only {options.only}: no such scenario")
     bench.start_backend()
-    results = run_plain(bench, scenarios, options.rounds) if scenarios else {}
+    results = run_plain(bench, scenarios, options.rounds, options.against) if scenarios else {}
     if traced and os.geteuid() != 0:
         say("the traced runs need root, to capture: left out")
     elif traced:

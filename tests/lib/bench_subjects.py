@@ -44,6 +44,8 @@ def spawn(argv, core, workdir, name):
         if core is not None:
             os.sched_setaffinity(0, {core})
 
+    if not os.access(argv[0], os.X_OK):
+        raise BenchError(f"{argv[0]} is not there: make bench builds what it needs")
     with open(os.path.join(workdir, name + ".out"), "wb") as output:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                 cwd=workdir, preexec_fn=pin)
@@ -242,13 +244,23 @@ class Flowproxy(Subject):
     """One worker, access log on."""
 
     name = "flowproxy"
+    program = None  # of another build than the one under test
     extra = ()
 
     def start(self, backend_port):
-        self.spawn([stack.program("flowproxy"), "--listen", f"127.0.0.1:{self.port}",
+        self.spawn([self.program or stack.program("flowproxy"), "--listen", f"127.0.0.1:{self.port}",
                     "--backend", f"http://127.0.0.1:{backend_port}",
                     "--access-log", os.path.join(self.workdir, "proxy.ndjson"),
                     "--set", "proxy.workers=1", *self.extra])
+
+
+def flowproxy_of(folder):
+    """The same of another build: a kind of subject, named for its folder."""
+    path = os.path.abspath(os.path.join(folder, "flowproxy"))
+    if not os.access(path, os.X_OK):
+        raise BenchError(f"{folder}: no flowproxy there")
+    return type("OtherFlowproxy", (Flowproxy,), {
+        "name": "flowproxy of " + os.path.basename(os.path.dirname(path)), "program": path})
 
 
 class Traced(Flowproxy):
