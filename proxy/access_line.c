@@ -14,13 +14,12 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "proxy/put.h"
 
 /* Everything but the texts and fragments: names, digits, two tries, two fragments made here. */
 #define FIXED_MAX    4096
 
 #define FRAGMENT_MAX 256
-
-#define PUT(p, text) ((char *)memcpy((p), (text), sizeof(text) - 1) + sizeof(text) - 1)
 
 static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233"
 			    "34353637383940414243444546474849505152535455565758596061626364656667"
@@ -56,15 +55,6 @@ static char *put_u64(char *p, uint64_t v)
 		return put_digits(p, (uint32_t)v, digits_of((uint32_t)v));
 	p = put_u64(p, v / 1000000000);
 	return put_digits(p, (uint32_t)(v % 1000000000), 9);
-}
-
-static char *put_hex(char *p, uint64_t v, unsigned digits)
-{
-	static const char hex[] = "0123456789abcdef";
-
-	for (unsigned i = digits; i-- > 0; v >>= 4)
-		p[i] = hex[v & 15];
-	return p + digits;
 }
 
 #define ONES  0x0101010101010101ULL
@@ -299,9 +289,9 @@ static char *put_request(char *p, const struct access_line *line)
 	bool cut = false;
 
 	p = PUT(p, "{\"v\":1,\"run\":\"");
-	p = put_hex(p, line->x->run, 8);
+	p = put_hex32(p, line->x->run);
 	p = PUT(p, "\",\"id\":\"");
-	p = put_hex(p, line->x->id, 16);
+	p = put_hex64(p, line->x->id);
 	p = PUT(p, "\",\"start\":");
 	p = put_clock(p, line->x->start_ns);
 	p = PUT(p, ",\"method\":");

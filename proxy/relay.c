@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "proxy/answer.h"
 #include "proxy/backend.h"
 #include "proxy/relay_parts.h"
-#include "proxy/rewrite.h"
 #include "proxy/worker.h"
 
 #define RELAY_READ_FIRST (64 * 1024)
@@ -214,6 +214,8 @@ static void relay_answer(struct relay *r, enum reason why)
 	struct exchange *x = &r->x;
 	struct worker *w = r->w;
 	bool head_only = r->started && r->req_head.method == HTTP_METHOD_HEAD;
+	enum answer_form form =
+		r->started ? answer_form_of(&r->req_head, buf_at(&r->raw)) : ANSWER_TEXT;
 	struct iovec part;
 	size_t body_len = 0;
 
@@ -221,14 +223,14 @@ static void relay_answer(struct relay *r, enum reason why)
 	    why == REASON_SHUTDOWN || r->req_head.minor == 0)
 		x->close_client = true;
 	buf_reset(&w->head, w->head.cap);
-	if (!buf_reserve(&w->head, REWRITE_ANSWER_MAX)) {
+	if (!buf_reserve(&w->head, ANSWER_MAX)) {
 		exchange_set_response(x, RESPONSE_CUT);
 		r->ending = RELAY_CLOSE;
 		return;
 	}
 	part.iov_base = w->head.data;
-	part.iov_len = rewrite_answer(why, x->rec.id, x->close_client, head_only,
-				      clock_real_ns() / NS_PER_S, w->head.data, &body_len);
+	part.iov_len = answer_write(why, form, x->rec.id, x->close_client, head_only,
+				    clock_real_ns() / NS_PER_S, w->head.data, &body_len);
 	x->rec.status = reason_info(why)->status;
 	x->rec.response_body_bytes = body_len;
 	exchange_set_response(x, RESPONSE_DONE);

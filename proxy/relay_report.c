@@ -2,10 +2,13 @@
  * relay_report.c -- what is told of an exchange when it is over: the log line, the tap's record and the counters.
  */
 #include <string.h>
-#include <strings.h>
 
+#include "common/media_type.h"
+#include "proxy/access_line.h"
 #include "proxy/relay.h"
 #include "proxy/worker.h"
+
+#define ACTION_MAX (ACCESS_TEXT_MAX + 1) /* one more than is logged, so that a cut is told */
 
 /* Part of the head: of the kept one, or of the client's buffer when it was never complete. */
 static struct access_text text_of(const struct relay *r, struct http_slice s)
@@ -26,35 +29,21 @@ static struct access_text text_unquoted(struct access_text t)
 	return t;
 }
 
-/* The action parameter of a SOAP 1.2 Content-Type (RFC 3902). */
-static struct access_text content_type_action(struct access_text t)
+/*
+ * The action parameter of a SOAP 1.2 Content-Type (RFC 3902); `copy` is for one with quoted pairs.
+ */
+static struct access_text content_type_action(struct access_text t, char copy[ACTION_MAX])
 {
-	static const char name[] = "action=";
+	struct media_param p;
 
-	for (size_t i = 0; i + sizeof(name) - 1 < t.len; i++) {
-		size_t n = 0;
-
-		if ((i > 0 && t.bytes[i - 1] != ';' && t.bytes[i - 1] != ' ' &&
-		     t.bytes[i - 1] != '\t') ||
-		    strncasecmp(t.bytes + i, name, sizeof(name) - 1) != 0)
-			continue;
-		t.bytes += i + sizeof(name) - 1;
-		t.len -= i + sizeof(name) - 1;
-		if (t.bytes[0] == '"') {
-			const char *end = memchr(t.bytes + 1, '"', t.len - 1);
-
-			n = end != NULL ? (size_t)(end + 1 - t.bytes) : t.len;
-		} else {
-			while (n < t.len && t.bytes[n] != ';' && t.bytes[n] != ' ')
-				n++;
-		}
-		t.len = n;
-		return text_unquoted(t);
-	}
-	return (struct access_text){0};
+	if (t.bytes == NULL || !media_type_param(t.bytes, t.len, "action", &p))
+		return (struct access_text){0};
+	if (!p.quoted || memchr(p.bytes, '\\', p.len) == NULL)
+		return (struct access_text){p.bytes, p.len};
+	return (struct access_text){copy, media_param_copy(&p, copy, ACTION_MAX)};
 }
 
-static struct access_text soap_action(const struct relay *r)
+static struct access_text soap_action(const struct relay *r, char copy[ACTION_MAX])
 {
 	const struct http_field *f;
 
@@ -65,7 +54,7 @@ static struct access_text soap_action(const struct relay *r)
 		return text_unquoted(text_of(r, f->value));
 	f = http_head_find(&r->req_head, HTTP_FIELD_CONTENT_TYPE);
 	if (f != NULL)
-		return content_type_action(text_of(r, f->value));
+		return content_type_action(text_of(r, f->value), copy);
 	return (struct access_text){0};
 }
 
@@ -84,12 +73,13 @@ void relay_report(struct relay *r)
 {
 	const struct http_head *h = &r->req_head;
 	struct worker *w = r->w;
+	char action[ACTION_MAX];
 	struct access_line line = {
 		.x = &r->x.rec,
 		.method = text_of(r, h->method_text),
 		.target = text_of(r, h->target),
 		.host = text_of(r, h->host),
-		.soap_action = soap_action(r),
+		.soap_action = soap_action(r, action),
 		.minor = r->started ? (int8_t)h->minor : -1,
 		.client_fragment = {r->client->fragment, r->client->fragment_len},
 		.backend_fragment = {r->backend_fragment, r->backend_fragment_len},

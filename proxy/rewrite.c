@@ -16,11 +16,10 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/http_fields.h"
-
-#define DIGITS_MAX 20
+#include "proxy/date.h"
+#include "proxy/put.h"
 
 struct writer {
 	char *at;
@@ -34,8 +33,7 @@ struct writer {
 
 static void put(struct writer *w, const char *bytes, size_t len)
 {
-	memcpy(w->at, bytes, len);
-	w->at += len;
+	w->at = put_bytes(w->at, bytes, len);
 }
 
 #define put_text(w, text) put((w), (text), sizeof(text) - 1)
@@ -47,14 +45,7 @@ static void put_slice(struct writer *w, struct http_slice s)
 
 static void put_u64(struct writer *w, uint64_t value)
 {
-	char digits[DIGITS_MAX];
-	size_t n = sizeof(digits);
-
-	do {
-		digits[--n] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value != 0);
-	put(w, digits + n, sizeof(digits) - n);
+	w->at = put_decimal(w->at, value);
 }
 
 static void flush_run(struct writer *w)
@@ -102,45 +93,9 @@ static void put_named(struct writer *w, const char *name_colon, size_t name_len,
 #define put_header(w, name_colon, value, len) \
 	put_named((w), (name_colon), sizeof(name_colon) - 1, (value), (len))
 
-#define DATE_LEN 29
-
-/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), made once a second per thread. */
-static const char *date_text(uint64_t now_s)
-{
-	static const char days[] = "SunMonTueWedThuFriSat";
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	static _Thread_local uint64_t cached_s = UINT64_MAX;
-	static _Thread_local char text[DATE_LEN + 1];
-
-	if (cached_s != now_s) {
-		static const char form[DATE_LEN + 1] = "xxx, 00 xxx 0000 00:00:00 GMT";
-		time_t t = (time_t)now_s;
-		struct tm tm;
-		int year;
-
-		gmtime_r(&t, &tm);
-		year = tm.tm_year + 1900;
-		memcpy(text, form, sizeof(form));
-		memcpy(text, days + 3 * tm.tm_wday, 3);
-		memcpy(text + 8, months + 3 * tm.tm_mon, 3);
-		text[5] = (char)('0' + tm.tm_mday / 10);
-		text[6] = (char)('0' + tm.tm_mday % 10);
-		for (int i = 15; i >= 12; i--, year /= 10)
-			text[i] = (char)('0' + year % 10);
-		text[17] = (char)('0' + tm.tm_hour / 10);
-		text[18] = (char)('0' + tm.tm_hour % 10);
-		text[20] = (char)('0' + tm.tm_min / 10);
-		text[21] = (char)('0' + tm.tm_min % 10);
-		text[23] = (char)('0' + tm.tm_sec / 10);
-		text[24] = (char)('0' + tm.tm_sec % 10);
-		cached_s = now_s;
-	}
-	return text;
-}
-
 static void put_date(struct writer *w, uint64_t now_s)
 {
-	put_header(w, "Date: ", date_text(now_s), DATE_LEN);
+	put_header(w, "Date: ", date_text(now_s), DATE_TEXT_LEN);
 }
 
 static struct writer writer_of(const char *bytes, char *out)
@@ -166,8 +121,8 @@ size_t rewrite_request_max(const struct http_head *h, const struct rewrite_reque
 {
 	/* "Name:value" grows by its space; Host and X-Forwarded-Host may both carry an authority */
 	return (size_t)h->len + h->field_count + h->host.len + 2 * (size_t)h->target_authority.len +
-	       ctx->backend_authority_len + ctx->client_ip_len + strlen(ctx->proto) + DIGITS_MAX +
-	       REQUEST_ADDED_MAX;
+	       ctx->backend_authority_len + ctx->client_ip_len + strlen(ctx->proto) +
+	       PUT_DECIMAL_MAX + REQUEST_ADDED_MAX;
 }
 
 static void put_target(struct writer *w, const struct http_head *h)
@@ -435,83 +390,4 @@ size_t rewrite_response(const struct http_head *h, const char *bytes,
 	put_response_connection(&w, ctx->connection);
 	put_text(&w, "\r\n");
 	return written(&w, rewrite_response_max(h));
-}
-
-/* ---- answers of our own -------------------------------------------------------------------- */
-
-static const char *status_phrase(uint16_t status)
-{
-	switch (status) {
-	case 200:
-		return "OK";
-	case 400:
-		return "Bad Request";
-	case 405:
-		return "Method Not Allowed";
-	case 408:
-		return "Request Timeout";
-	case 413:
-		return "Content Too Large";
-	case 414:
-		return "URI Too Long";
-	case 431:
-		return "Request Header Fields Too Large";
-	case 501:
-		return "Not Implemented";
-	case 502:
-		return "Bad Gateway";
-	case 503:
-		return "Service Unavailable";
-	case 504:
-		return "Gateway Timeout";
-	case 505:
-		return "HTTP Version Not Supported";
-	default:
-		return "Error";
-	}
-}
-
-/* "The backend refused the connection. (exchange 9f3c51d27be40a18)\n", nothing without a sentence */
-static size_t answer_body(const char *sentence, uint64_t id, char out[256])
-{
-	struct writer w = writer_of(out, out);
-
-	if (sentence[0] == '\0')
-		return 0;
-	put(&w, sentence, strlen(sentence));
-	put_text(&w, " (exchange ");
-	for (int shift = 60; shift >= 0; shift -= 4)
-		*w.at++ = "0123456789abcdef"[id >> shift & 15];
-	put_text(&w, ")\n");
-	return written(&w, 256);
-}
-
-size_t rewrite_answer(enum reason why, uint64_t id, bool close, bool head_only, uint64_t now_s,
-		      char out[REWRITE_ANSWER_MAX], size_t *body_len)
-{
-	const struct reason_info *info = reason_info(why);
-	const char *phrase = status_phrase(info->status);
-	struct writer w = writer_of(out, out);
-	char body[256];
-	size_t len = answer_body(info->sentence, id, body);
-
-	put_text(&w, "HTTP/1.1 ");
-	put_u64(&w, info->status);
-	put_text(&w, " ");
-	put(&w, phrase, strlen(phrase));
-	put_text(&w, "\r\n");
-	put_date(&w, now_s);
-	if (info->status == 405)
-		put_text(&w, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n");
-	if (len > 0)
-		put_text(&w, "Content-Type: text/plain\r\n");
-	put_text(&w, "Content-Length: ");
-	put_u64(&w, len);
-	put_text(&w, "\r\n");
-	if (close)
-		put_text(&w, "Connection: close\r\n");
-	put_text(&w, "\r\n");
-	*body_len = head_only ? 0 : len;
-	put(&w, body, *body_len);
-	return written(&w, REWRITE_ANSWER_MAX);
 }

@@ -1,6 +1,6 @@
 /*
- * rewrite.h -- the heads that the proxy writes: a request for the backend, a response for the
- * client, and answers of its own (RFC 9110 section 7, RFC 9112; design section 5).
+ * rewrite.h -- the heads that the proxy passes on, written anew: a request for the backend, a
+ * response for the client (RFC 9110 section 7, RFC 9112; design section 5).
  *
  * Field order, case and values are kept; only what the rules name is removed, replaced or added.
  * Knows no socket; the current second is given by the caller.
@@ -14,7 +14,6 @@
 
 #include "common/attrib.h"
 #include "common/http_head.h"
-#include "proxy/reason.h"
 
 /* What a forwarded request needs to know besides the head. Text is not NUL-terminated. */
 struct rewrite_request {
@@ -57,17 +56,5 @@ struct rewrite_response {
 
 size_t rewrite_response(const struct http_head *h, const char *bytes,
 			const struct rewrite_response *ctx, char *out);
-
-#define REWRITE_ANSWER_MAX 1024
-
-/*
- * An answer of our own: status line, Date, Content-Type text/plain, Content-Length always, Connection: close when
- * the connection ends, Allow on 405, and a short text with the sentence and the exchange id. With head_only
- * the body is left out and Content-Length kept (HEAD).
- *
- * body_len  receives the length of the body that was written
- */
-size_t rewrite_answer(enum reason why, uint64_t id, bool close, bool head_only, uint64_t now_s,
-		      char out[REWRITE_ANSWER_MAX], size_t *body_len);
 
 #endif

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/lib/guarded.h"
-
 #define NOW_S 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT */
 #define DATE  "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 
@@ -472,72 +470,4 @@ Test(rewrite, room_is_enough_for_the_worst_response)
 	ctx.connection = REWRITE_CONNECTION_UPGRADE;
 	response_for("HTTP/1.1 101\r\nConnection:upgrade\r\nUpgrade:websocket\r\n\r\n", &ctx,
 		     HTTP_METHOD_GET, true);
-}
-
-/* ---- answers of our own -------------------------------------------------------------------- */
-
-static void answer(enum reason why, bool close, bool head_only)
-{
-	struct guarded *g = guarded_new(REWRITE_ANSWER_MAX);
-	static const char zeros[REWRITE_ANSWER_MAX];
-	char *buf = guarded_put(g, zeros, REWRITE_ANSWER_MAX);
-	size_t body_len, len;
-
-	len = rewrite_answer(why, 0x9f3c51d27be40a18, close, head_only, NOW_S, buf, &body_len);
-	cr_assert_leq(len, REWRITE_ANSWER_MAX);
-	cr_assert(http_head_init(&again, HTTP_RESPONSE, &limits, HTTP_METHOD_GET, false));
-	cr_assert_eq(http_head_read(&again, buf, len), HTTP_DONE);
-	cr_assert_eq(again.len + body_len, len);
-	cr_assert(again.content_length_known);
-	cr_assert(head_only || again.content_length == body_len);
-	cr_assert_eq(again.keep_alive, !close);
-	cr_assert_eq(again.status, reason_info(why)->status);
-	free(out);
-	out = malloc(len);
-	memcpy(out, buf, len);
-	out_len = len;
-	guarded_free(g);
-}
-
-Test(rewrite, answer_with_its_sentence_and_id)
-{
-	answer(REASON_CONNECT_REFUSED, false, false);
-	expect("HTTP/1.1 502 Bad Gateway\r\n" DATE "Content-Type: text/plain\r\n"
-	       "Content-Length: 64\r\n\r\n"
-	       "The backend refused the connection. (exchange 9f3c51d27be40a18)\n");
-	answer(REASON_BAD_REQUEST, true, false);
-	expect("HTTP/1.1 400 Bad Request\r\n" DATE "Content-Type: text/plain\r\n"
-	       "Content-Length: 59\r\nConnection: close\r\n\r\n"
-	       "The request is not valid HTTP. (exchange 9f3c51d27be40a18)\n");
-}
-
-Test(rewrite, answer_to_head_has_the_length_only)
-{
-	answer(REASON_BAD_REQUEST, true, true);
-	expect("HTTP/1.1 400 Bad Request\r\n" DATE "Content-Type: text/plain\r\n"
-	       "Content-Length: 59\r\nConnection: close\r\n\r\n");
-}
-
-Test(rewrite, answer_405_says_what_is_allowed)
-{
-	answer(REASON_METHOD_REFUSED, true, true);
-	cr_assert_not_null(memmem(out, out_len, "\r\nAllow: GET, ", 14));
-	cr_assert_null(memmem(out, out_len, "CONNECT", 7));
-}
-
-Test(rewrite, answer_without_a_sentence_is_empty)
-{
-	answer(REASON_ANSWERED_HERE, false, false);
-	expect("HTTP/1.1 200 OK\r\n" DATE "Content-Length: 0\r\n\r\n");
-}
-
-Test(rewrite, every_answer_fits_and_is_named)
-{
-	for (int r = 0; r < REASON_COUNT; r++) {
-		if (reason_info((enum reason)r)->status < 200)
-			continue;
-		answer((enum reason)r, true, false);
-		cr_assert_null(memmem(out, out_len, " Error\r\n", 8), "%s has no phrase",
-			       reason_info((enum reason)r)->word);
-	}
 }
