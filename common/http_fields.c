@@ -75,6 +75,7 @@ static enum http_field_id id_of_short(const char *name, size_t len)
 		NAME_IS("connection", HTTP_FIELD_CONNECTION);
 		NAME_IS("soapaction", HTTP_FIELD_SOAP_ACTION);
 		NAME_IS("keep-alive", HTTP_FIELD_KEEP_ALIVE);
+		NAME_IS("tracestate", HTTP_FIELD_TRACESTATE);
 		break;
 	default:
 		break;
@@ -85,9 +86,13 @@ static enum http_field_id id_of_short(const char *name, size_t len)
 static enum http_field_id id_of_long(const char *name, size_t len)
 {
 	switch (len) {
+	case 11:
+		NAME_IS("traceparent", HTTP_FIELD_TRACEPARENT);
+		break;
 	case 12:
 		NAME_IS("content-type", HTTP_FIELD_CONTENT_TYPE);
 		NAME_IS("max-forwards", HTTP_FIELD_MAX_FORWARDS);
+		NAME_IS("x-request-id", HTTP_FIELD_X_REQUEST_ID);
 		break;
 	case 14:
 		NAME_IS("content-length", HTTP_FIELD_CONTENT_LENGTH);
@@ -129,10 +134,13 @@ bool http_field_protected(enum http_field_id id)
 	case HTTP_FIELD_HOST:
 	case HTTP_FIELD_CONTENT_LENGTH:
 	case HTTP_FIELD_TRANSFER_ENCODING:
+	case HTTP_FIELD_TRACEPARENT:
+	case HTTP_FIELD_TRACESTATE:
 	case HTTP_FIELD_VIA:
 	case HTTP_FIELD_X_FORWARDED_FOR:
 	case HTTP_FIELD_X_FORWARDED_HOST:
 	case HTTP_FIELD_X_FORWARDED_PROTO:
+	case HTTP_FIELD_X_REQUEST_ID:
 		return true;
 	default:
 		return false;

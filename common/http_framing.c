@@ -120,6 +120,14 @@ static enum http_fault field_read(struct http_head *h, struct seen *s, struct ht
 	case HTTP_FIELD_KEEP_ALIVE:
 		keep_alive_read(h, s, f);
 		return HTTP_FAULT_NONE;
+	case HTTP_FIELD_X_REQUEST_ID:
+		if (h->request_id.len == 0)
+			h->request_id = f->value;
+		return HTTP_FAULT_NONE;
+	case HTTP_FIELD_TRACEPARENT:
+		if (h->traceparent_count++ == 0)
+			h->traceparent = f->value;
+		return HTTP_FAULT_NONE;
 	default:
 		return HTTP_FAULT_NONE;
 	}

@@ -43,6 +43,8 @@ enum http_field_id {
 	HTTP_FIELD_SOAP_ACTION,
 	HTTP_FIELD_CONTENT_TYPE,
 	HTTP_FIELD_TE,
+	HTTP_FIELD_TRACEPARENT,
+	HTTP_FIELD_TRACESTATE,
 	HTTP_FIELD_TRAILER,
 	HTTP_FIELD_TRANSFER_ENCODING,
 	HTTP_FIELD_UPGRADE,
@@ -50,14 +52,15 @@ enum http_field_id {
 	HTTP_FIELD_X_FORWARDED_FOR,
 	HTTP_FIELD_X_FORWARDED_HOST,
 	HTTP_FIELD_X_FORWARDED_PROTO,
+	HTTP_FIELD_X_REQUEST_ID,
 };
 
 struct http_field {
 	struct http_slice name;
 	struct http_slice value; /* without surrounding white space; may be empty */
 	enum http_field_id id;
-	/* A Connection field names it (RFC 9110 section 7.6.1); never set on Host, framing and
-	   forwarding fields, which pass in spite of that. */
+	/* A Connection field names it (RFC 9110 section 7.6.1); never set on Host, framing, forwarding
+	   and tracing fields, which pass in spite of that. */
 	bool nominated;
 };
 
@@ -135,6 +138,9 @@ struct http_head {
 	struct http_slice target_path; /* absolute form: what origin form would be; may be empty */
 	struct http_slice host;        /* value of the Host field */
 	bool host_present;
+	struct http_slice request_id;  /* the first X-Request-Id that is not empty */
+	struct http_slice traceparent; /* the first one */
+	uint32_t traceparent_count;
 	uint32_t max_forwards; /* UINT32_MAX: not given, or no OPTIONS and no TRACE */
 
 	/* response */

@@ -68,6 +68,12 @@ static const struct choice host_header_choices[] = {
 	{NULL, 0, NULL},
 };
 
+static const struct choice request_ids_choices[] = {
+	{"make", CONFIG_REQUEST_IDS_MAKE, NULL},
+	{"keep", CONFIG_REQUEST_IDS_KEEP, NULL},
+	{NULL, 0, NULL},
+};
+
 static const struct choice soap_choices[] = {
 	{"action", CONFIG_SOAP_ACTION, NULL},
 	{"full", CONFIG_SOAP_FULL, "this version does not read SOAP bodies; action or off"},
@@ -154,6 +160,7 @@ static const struct key keys[] = {
 	TEXT(proxy, user),
 	WORDS(proxy, missing_host, "accept", missing_host_choices),
 	WORDS(proxy, host_header, "client", host_header_choices),
+	WORDS(proxy, request_ids, "make", request_ids_choices),
 	NUMBER(proxy, pool_size, "1024", 0, 1000000),
 	NUMBER(proxy, max_header_bytes, "65536", 1024, 1048576),
 	NUMBER(proxy, max_headers, "256", 8, 4096),

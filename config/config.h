@@ -47,6 +47,11 @@ enum config_host_header {
 	CONFIG_HOST_HEADER_BACKEND,
 };
 
+enum config_request_ids {
+	CONFIG_REQUEST_IDS_MAKE, /* X-Request-Id and traceparent where the client sent none */
+	CONFIG_REQUEST_IDS_KEEP, /* only pass on what it sent */
+};
+
 enum config_soap {
 	CONFIG_SOAP_ACTION,
 	CONFIG_SOAP_FULL,
@@ -67,6 +72,7 @@ struct config_proxy {
 	char user[64];    /* empty: no change */
 	enum config_missing_host missing_host;
 	enum config_host_header host_header;
+	enum config_request_ids request_ids;
 	uint32_t pool_size;
 	uint32_t max_header_bytes;
 	uint32_t max_headers;

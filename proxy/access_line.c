@@ -306,6 +306,10 @@ static char *put_request(char *p, const struct access_line *line)
 		p = PUT(p, "\",\"host\":");
 	}
 	p = put_text(p, &line->host, &cut);
+	p = PUT(p, ",\"request_id\":");
+	p = put_text(p, &line->request_id, &cut);
+	p = PUT(p, ",\"traceparent\":");
+	p = put_text(p, &line->traceparent, &cut);
 	p = PUT(p, ",\"soap\":{\"action\":");
 	p = put_text(p, &line->soap_action, &cut);
 	p = PUT(p, ",\"operation\":null,\"fault\":null}");
@@ -336,7 +340,8 @@ static size_t text_max(const struct access_text *t)
 size_t access_line_max(const struct access_line *line)
 {
 	return FIXED_MAX + text_max(&line->method) + text_max(&line->target) +
-	       text_max(&line->host) + text_max(&line->soap_action) + line->client_fragment.len +
+	       text_max(&line->host) + text_max(&line->request_id) + text_max(&line->traceparent) +
+	       text_max(&line->soap_action) + line->client_fragment.len +
 	       line->backend_fragment.len;
 }
 

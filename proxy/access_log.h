@@ -29,6 +29,8 @@ struct access_line {
 	struct access_text method;
 	struct access_text target;
 	struct access_text host;
+	struct access_text request_id;
+	struct access_text traceparent;
 	struct access_text
 		soap_action; /* SOAPAction's value without quotes, or of Content-Type's action= */
 	int8_t minor;        /* HTTP/1.minor; -1: not known */

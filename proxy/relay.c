@@ -76,6 +76,7 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->up_ready = r->up_broken = r->resolving = r->fresh_only = false;
 	r->request_sent = 0;
 	r->replayable = true;
+	r->ids.own_request_id = r->ids.own_traceparent = false;
 	r->resp_begun = r->ends_by_close = false;
 	r->up_read_size = r->client_read_size = RELAY_READ_FIRST;
 	r->backend_fragment_len = 0;

@@ -20,6 +20,7 @@
 #include "proxy/buf.h"
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
+#include "proxy/request_ids.h"
 #include "proxy/tap.h"
 #include "proxy/timeouts.h"
 #include "proxy/upstream.h"
@@ -75,6 +76,7 @@ struct relay {
 	uint32_t request_sent;  /* of it, in this attempt */
 	uint64_t attempt_first; /* offset of the attempt's first byte */
 	bool replayable;        /* request holds every byte that was sent */
+	struct request_ids ids; /* what the backend was told besides what the client had said */
 	struct http_head resp_head;
 	struct http_body resp_body;
 	struct buf resp_raw;   /* a response head that has come in part */

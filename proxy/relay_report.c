@@ -58,6 +58,20 @@ static struct access_text soap_action(const struct relay *r, char copy[ACTION_MA
 	return (struct access_text){0};
 }
 
+static struct access_text request_id(const struct relay *r)
+{
+	if (r->ids.own_request_id)
+		return (struct access_text){request_ids_id(&r->ids), REQUEST_ID_LEN};
+	return text_of(r, r->req_head.request_id);
+}
+
+static struct access_text traceparent(const struct relay *r)
+{
+	if (r->ids.own_traceparent)
+		return (struct access_text){request_ids_traceparent(&r->ids), TRACEPARENT_LEN};
+	return text_of(r, r->req_head.traceparent);
+}
+
 /* What send() had accepted in the end. */
 static void relay_settle_sent(struct relay *r)
 {
@@ -79,6 +93,8 @@ void relay_report(struct relay *r)
 		.method = text_of(r, h->method_text),
 		.target = text_of(r, h->target),
 		.host = text_of(r, h->host),
+		.request_id = request_id(r),
+		.traceparent = traceparent(r),
 		.soap_action = soap_action(r, action),
 		.minor = r->started ? (int8_t)h->minor : -1,
 		.client_fragment = {r->client->fragment, r->client->fragment_len},

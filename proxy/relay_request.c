@@ -44,6 +44,11 @@ static bool relay_write_request(struct relay *r)
 		.host_from_backend = cfg->host_header == CONFIG_HOST_HEADER_BACKEND,
 	};
 
+	if (cfg->request_ids == CONFIG_REQUEST_IDS_MAKE) {
+		request_ids_choose(&r->ids, &r->req_head, buf_at(&r->raw),
+				   r->w->shared->trace_prefix, r->x.rec.id);
+		ctx.ids = &r->ids;
+	}
 	buf_reset(&r->request, r->request.cap);
 	if (!buf_reserve(&r->request, rewrite_request_max(&r->req_head, &ctx)))
 		return false;

@@ -114,8 +114,11 @@ static size_t written(const struct writer *w, size_t max)
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
-/* Lines of our own: Via, the three X-Forwarded, Host, Connection, Upgrade, TE, without values. */
-#define REQUEST_ADDED_MAX 256
+/*
+ * Lines of our own: Via, the three X-Forwarded, Host, Connection, Upgrade, TE, without values;
+ * X-Request-Id and traceparent with them.
+ */
+#define REQUEST_ADDED_MAX 384
 
 size_t rewrite_request_max(const struct http_head *h, const struct rewrite_request *ctx)
 {
@@ -209,6 +212,15 @@ static void put_request_field(struct writer *w, const struct http_head *h,
 	case HTTP_FIELD_MAX_FORWARDS:
 		put_max_forwards(w, h, f);
 		break;
+	case HTTP_FIELD_TRACEPARENT:
+	case HTTP_FIELD_TRACESTATE:
+		if (ctx->ids == NULL || !ctx->ids->own_traceparent)
+			put_field(w, f);
+		break;
+	case HTTP_FIELD_X_REQUEST_ID:
+		if (ctx->ids == NULL || f->value.len > 0)
+			put_field(w, f);
+		break;
 	case HTTP_FIELD_CONTENT_LENGTH:
 		put_content_length(w, h, f);
 		break;
@@ -263,6 +275,14 @@ static void put_request_connection(struct writer *w, const struct http_head *h)
 		put_text(w, "TE: trailers\r\n");
 }
 
+static void put_ids(struct writer *w, const struct request_ids *ids)
+{
+	if (ids->own_request_id)
+		put_header(w, "X-Request-Id: ", request_ids_id(ids), REQUEST_ID_LEN);
+	if (ids->own_traceparent)
+		put_header(w, "traceparent: ", request_ids_traceparent(ids), TRACEPARENT_LEN);
+}
+
 static void put_request_added(struct writer *w, const struct http_head *h,
 			      const struct rewrite_request *ctx)
 {
@@ -277,6 +297,8 @@ static void put_request_added(struct writer *w, const struct http_head *h,
 	put_header(w, "X-Forwarded-Proto: ", ctx->proto, strlen(ctx->proto));
 	if (host.len > 0)
 		put_header(w, "X-Forwarded-Host: ", w->bytes + host.off, host.len);
+	if (ctx->ids != NULL)
+		put_ids(w, ctx->ids);
 	put_request_connection(w, h);
 }
 

@@ -14,6 +14,7 @@
 
 #include "common/attrib.h"
 #include "common/http_head.h"
+#include "proxy/request_ids.h"
 
 /* What a forwarded request needs to know besides the head. Text is not NUL-terminated. */
 struct rewrite_request {
@@ -22,7 +23,8 @@ struct rewrite_request {
 	const char *proto;             /* "http" or "https" */
 	const char *backend_authority; /* for Host when the client sent none, or when asked to */
 	size_t backend_authority_len;
-	bool host_from_backend; /* host_header = backend */
+	bool host_from_backend;        /* host_header = backend */
+	const struct request_ids *ids; /* what of them is ours; NULL: nothing, all are passed on */
 };
 
 /*
@@ -33,7 +35,7 @@ size_t rewrite_response_max(const struct http_head *h);
 
 /*
  * Write the head for the backend, always HTTP/1.1, at out (rewrite_request_max() bytes). Returns its
- * length. `bytes` is the buffer the head was read from. Adds Via, X-Forwarded-For/-Proto/-Host and Host; takes out
+ * length. `bytes` is the buffer the head was read from. Adds Via, X-Forwarded-For/-Proto/-Host, Host and ids of our own; takes out
  * hop-by-hop and nominated fields; origin form for an absolute target; Max-Forwards less one;
  * Upgrade and Connection: upgrade kept only when h->upgrade_websocket; Expect dropped from HTTP/1.0.
  */

@@ -352,6 +352,7 @@ static bool server_random(struct server *s)
 {
 	struct {
 		uint64_t seed;
+		uint64_t trace;
 		uint32_t run;
 		uint32_t unused;
 	} r;
@@ -361,6 +362,7 @@ static bool server_random(struct server *s)
 		return false;
 	}
 	s->shared.id_seed = r.seed;
+	request_ids_prefix(r.trace, s->shared.trace_prefix);
 	s->shared.run = r.run;
 	return true;
 }

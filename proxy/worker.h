@@ -20,6 +20,7 @@
 #include "proxy/conn.h"
 #include "proxy/pool.h"
 #include "proxy/reason.h"
+#include "proxy/request_ids.h"
 #include "proxy/resolver.h"
 #include "proxy/tap.h"
 #include "proxy/timeouts.h"
@@ -40,6 +41,7 @@ struct worker_shared {
 	struct access_log *log;
 	uint32_t run;
 	uint64_t id_seed;
+	char trace_prefix[TRACEPARENT_PREFIX_LEN];
 	uint32_t connections_max; /* of one worker */
 	atomic_uint_fast64_t next_conn;
 };

@@ -45,6 +45,25 @@ static bool value_is(const struct http_head *h, const char *bytes, enum http_fie
 	       memcmp(bytes + f->value.off, text, f->value.len) == 0;
 }
 
+/* With ids of our own there is one traceparent, valid, and an id; without, all pass on. */
+static void check_ids(const struct http_head *in, const struct http_head *out, const char *bytes,
+		      const struct request_ids *ids)
+{
+	if (ids == NULL) {
+		CHECK(count(out, HTTP_FIELD_X_REQUEST_ID) == count(in, HTTP_FIELD_X_REQUEST_ID));
+		CHECK(count(out, HTTP_FIELD_TRACEPARENT) == count(in, HTTP_FIELD_TRACEPARENT));
+		CHECK(count(out, HTTP_FIELD_TRACESTATE) == count(in, HTTP_FIELD_TRACESTATE));
+		return;
+	}
+	CHECK(out->traceparent_count == 1);
+	CHECK(traceparent_valid(bytes + out->traceparent.off, out->traceparent.len));
+	CHECK(count(out, HTTP_FIELD_TRACESTATE) ==
+	      (ids->own_traceparent ? 0 : count(in, HTTP_FIELD_TRACESTATE)));
+	CHECK(out->request_id.len > 0);
+	CHECK(in->request_id.len == 0 || out->request_id.len == in->request_id.len);
+	CHECK(in->request_id.len > 0 || count(out, HTTP_FIELD_X_REQUEST_ID) == 1);
+}
+
 static void check_hop(const struct http_head *out)
 {
 	CHECK(out->minor == 1);
@@ -78,6 +97,7 @@ static void check_request(const struct http_head *in, const struct http_head *ou
 	CHECK(value_is(out, bytes, HTTP_FIELD_X_FORWARDED_PROTO, "http"));
 	CHECK(count(out, HTTP_FIELD_VIA) == count(in, HTTP_FIELD_VIA) + 1);
 	CHECK(!ctx->host_from_backend || value_is(out, bytes, HTTP_FIELD_HOST, "backend:8080"));
+	check_ids(in, out, bytes, ctx->ids);
 	check_hop(out);
 }
 
@@ -91,10 +111,17 @@ static void request(struct http_head *in, struct http_head *out, const char *byt
 		.backend_authority_len = 12,
 		.host_from_backend = choice >> 1 & 1,
 	};
+	char prefix[TRACEPARENT_PREFIX_LEN];
+	struct request_ids ids;
 	char *text = malloc(rewrite_request_max(in, &ctx));
 	size_t len;
 
 	CHECK(text != NULL);
+	if (choice >> 5 & 1) {
+		request_ids_prefix(choice, prefix);
+		request_ids_choose(&ids, in, bytes, prefix, choice >> 6);
+		ctx.ids = &ids;
+	}
 	len = rewrite_request(in, bytes, &ctx, text);
 	CHECK(http_head_init(out, HTTP_REQUEST, &limits_out, HTTP_METHOD_OTHER, false));
 	CHECK(http_head_read(out, text, len) == HTTP_DONE);

@@ -23,7 +23,8 @@ ORDER = [("request_end", "backend_request_end"), ("backend_ready", "backend_requ
          ("backend_ready", "backend_response_start"),
          ("backend_response_start", "backend_response_end"),
          ("backend_response_end", "response_end")]
-LINE_KEYS = ["v", "run", "id", "start", "method", "target", "version", "host", "soap", "status",
+LINE_KEYS = ["v", "run", "id", "start", "method", "target", "version", "host",
+             "request_id", "traceparent", "soap", "status",
              "end", "client", "backend", "at_us", "bytes"]
 LEG_KEYS = ["conn", "nth", "local", "peer", "opened", "tls", "request", "interim", "response"]
 BACKEND_KEYS = LEG_KEYS[:2] + ["reused"] + LEG_KEYS[2:] + ["attempts", "tries"]
@@ -101,8 +102,9 @@ def check_backend(backend):
 
 def check_line(line):
     """Every key present, in the documented order; ranges, moments and words as they must be."""
-    assert list(line) == [k for k in LINE_KEYS[:9]] + (["cut"] if "cut" in line else []) \
-        + LINE_KEYS[9:], list(line)
+    past_soap = LINE_KEYS.index("soap") + 1
+    assert list(line) == LINE_KEYS[:past_soap] + (["cut"] if "cut" in line else []) \
+        + LINE_KEYS[past_soap:], list(line)
     assert line["v"] == 1
     assert re.match(r"[0-9a-f]{1,16}\Z", line["run"]) and re.match(r"[0-9a-f]{16}\Z", line["id"])
     assert STAMP.match(line["start"]), line["start"]

@@ -43,6 +43,7 @@ Test(config, defaults)
 	cr_expect_str_empty(c.proxy.user);
 	cr_expect_eq(c.proxy.missing_host, CONFIG_MISSING_HOST_ACCEPT);
 	cr_expect_eq(c.proxy.host_header, CONFIG_HOST_HEADER_CLIENT);
+	cr_expect_eq(c.proxy.request_ids, CONFIG_REQUEST_IDS_MAKE);
 	cr_expect_eq(c.proxy.pool_size, 1024);
 	cr_expect_eq(c.proxy.max_header_bytes, 65536);
 	cr_expect_eq(c.proxy.max_headers, 256);
@@ -241,6 +242,8 @@ Test(config, words)
 	cr_expect_eq(c.proxy.missing_host, CONFIG_MISSING_HOST_ACCEPT);
 	expect_set(&c, "proxy", "host_header", "backend");
 	cr_expect_eq(c.proxy.host_header, CONFIG_HOST_HEADER_BACKEND);
+	expect_set(&c, "proxy", "request_ids", "keep");
+	cr_expect_eq(c.proxy.request_ids, CONFIG_REQUEST_IDS_KEEP);
 	expect_set(&c, "log", "soap", "off");
 	cr_expect_eq(c.log.soap, CONFIG_SOAP_OFF);
 	expect_set(&c, "trace", "payload", "headers");

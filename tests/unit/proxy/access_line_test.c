@@ -51,7 +51,8 @@ Test(access_line, the_documented_line)
 		"{\"v\":1,\"run\":\"00005d2c\",\"id\":\"9f3c51d27be40a18\","
 		"\"start\":\"2026-11-23T08:15:04.123456789Z\","
 		"\"method\":\"POST\",\"target\":\"/currencyconvertor.asmx\",\"version\":\"1.1\","
-		"\"host\":\"localhost:8585\","
+		"\"host\":\"localhost:8585\",\"request_id\":\"9f3c51d27be40a18\","
+		"\"traceparent\":\"00-0123456789abcdef9f3c51d27be40a18-9f3c51d27be40a18-01\","
 		"\"soap\":{\"action\":\"urn:ConversionRate\",\"operation\":null,\"fault\":null},"
 		"\"status\":200,\"end\":\"done\","
 		"\"client\":{\"conn\":3,\"nth\":2,\"local\":\"127.0.0.1:8585\","
@@ -85,7 +86,8 @@ Test(access_line, what_never_was_is_null)
 	struct sample s;
 
 	sample_init(&s);
-	s.line.method = s.line.target = s.line.host = s.line.soap_action = (struct access_text){0};
+	s.line.method = s.line.target = s.line.host = s.line.request_id = s.line.traceparent =
+		s.line.soap_action = (struct access_text){0};
 	s.line.minor = -1;
 	s.x.status = 0;
 	memset(s.x.end, 0, sizeof(s.x.end));
@@ -96,6 +98,7 @@ Test(access_line, what_never_was_is_null)
 		s.x.at_us[i] = MOMENT_NEVER;
 	cr_expect_str_eq(between(format(&s.line), "\"method\":", ",\"client\""),
 			 "null,\"target\":null,\"version\":null,\"host\":null,"
+			 "\"request_id\":null,\"traceparent\":null,"
 			 "\"soap\":{\"action\":null,\"operation\":null,\"fault\":null},"
 			 "\"status\":null,\"end\":\"client-eof\"");
 	cr_expect_str_eq(between(out, "\"request\":[622,933],", ",\"bytes\""),
@@ -111,7 +114,7 @@ Test(access_line, an_empty_text_is_no_null)
 
 	sample_init(&s);
 	s.line.host = sample_text("");
-	cr_expect_str_eq(between(format(&s.line), "\"host\":", ",\"soap\""), "\"\"");
+	cr_expect_str_eq(between(format(&s.line), "\"host\":", ",\"request_id\""), "\"\"");
 }
 
 Test(access_line, http_1_0)
@@ -298,10 +301,11 @@ Test(access_line, any_cut_text_says_so)
 	const struct access_text cut = {longer, sizeof(longer)};
 
 	memset(longer, 'z', sizeof(longer));
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		sample_init(&s);
-		*(struct access_text *[]){&s.line.method, &s.line.target, &s.line.host,
-					  &s.line.soap_action}[i] = cut;
+		*(struct access_text *[]){&s.line.method,      &s.line.target,
+					  &s.line.host,        &s.line.request_id,
+					  &s.line.traceparent, &s.line.soap_action}[i] = cut;
 		cr_expect(strstr(format(&s.line), "},\"cut\":true,\"status\":200") != NULL);
 	}
 }
@@ -324,8 +328,8 @@ static void make_longest(struct sample *s, char *texts, size_t len)
 
 	memset(texts, 1, len);
 	sample_init(s);
-	s->line.method = s->line.target = s->line.host = s->line.soap_action =
-		(struct access_text){texts, len};
+	s->line.method = s->line.target = s->line.host = s->line.request_id = s->line.traceparent =
+		s->line.soap_action = (struct access_text){texts, len};
 	s->line.client_fragment = s->line.backend_fragment = (struct access_text){0};
 	s->x.status = 101;
 	s->x.attempts = UINT8_MAX;

@@ -334,6 +334,81 @@ Test(rewrite, room_is_enough_for_the_worst_request)
 	request_with(text, &ctx);
 }
 
+/* ---- ids ----------------------------------------------------------------------------------- */
+
+#define OURS   "00-0123456789abcdef9f3c51d27be40a18-9f3c51d27be40a18-01"
+#define THEIRS "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+#define FORWARDED                                                                         \
+	"Via: 1.1 flowproxy\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n" \
+	"X-Forwarded-Host: a\r\n"
+
+/* As a relay does it: decide, then write. */
+static void request_with_ids(const char *text)
+{
+	struct rewrite_request ctx = plain;
+	char prefix[TRACEPARENT_PREFIX_LEN];
+	struct request_ids ids;
+
+	cr_assert(http_head_init(&head, HTTP_REQUEST, &limits, HTTP_METHOD_OTHER, false));
+	cr_assert_eq(http_head_read(&head, text, strlen(text)), HTTP_DONE, "%s", text);
+	request_ids_prefix(0x0123456789abcdef, prefix);
+	request_ids_choose(&ids, &head, text, prefix, 0x9f3c51d27be40a18);
+	ctx.ids = &ids;
+	request_with(text, &ctx);
+}
+
+Test(rewrite, ids_are_made_where_there_are_none)
+{
+	request_with_ids("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n");
+	expect("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n" FORWARDED
+	       "X-Request-Id: 9f3c51d27be40a18\r\ntraceparent: " OURS "\r\n\r\n");
+	request_with_ids("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id:\r\nX: y\r\n"
+			 "traceparent: \r\ntracestate: a=b\r\n\r\n");
+	expect("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n" FORWARDED
+	       "X-Request-Id: 9f3c51d27be40a18\r\ntraceparent: " OURS "\r\n\r\n");
+}
+
+Test(rewrite, ids_of_the_client_pass_as_they_are)
+{
+	request_with_ids("GET / HTTP/1.1\r\nHost: a\r\nx-request-id: one\r\ntraceParent: " THEIRS
+			 "\r\nX-REQUEST-ID: two\r\nTracestate: a=b\r\ntracestate: c=d\r\n\r\n");
+	expect("GET / HTTP/1.1\r\nHost: a\r\nx-request-id: one\r\ntraceParent: " THEIRS
+	       "\r\nX-REQUEST-ID: two\r\nTracestate: a=b\r\ntracestate: c=d\r\n" FORWARDED "\r\n");
+}
+
+Test(rewrite, a_traceparent_that_is_none_takes_its_tracestate_with_it)
+{
+	request_with_ids("GET / HTTP/1.1\r\nHost: a\r\ntracestate: a=b\r\nX-Request-Id: z\r\n"
+			 "traceparent: 00-1-2-3\r\nTraceState: c=d\r\n\r\n");
+	expect("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: z\r\n" FORWARDED "traceparent: " OURS
+	       "\r\n\r\n");
+	request_with_ids("GET / HTTP/1.1\r\nHost: a\r\ntraceparent: " THEIRS
+			 "\r\nX-Request-Id: z\r\nTraceparent: " THEIRS "\r\n\r\n");
+	expect("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: z\r\n" FORWARDED "traceparent: " OURS
+	       "\r\n\r\n");
+}
+
+Test(rewrite, without_ids_of_ours_all_pass)
+{
+	static const char odd[] = "X-Request-Id: \r\ntraceparent: 00-1-2-3\r\ntraceparent: \r\n"
+				  "tracestate: a=b\r\n";
+	char text[256], want[512];
+
+	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", odd);
+	snprintf(want, sizeof(want), "GET / HTTP/1.1\r\nHost: a\r\n%s%s\r\n", odd, FORWARDED);
+	request_with(text, &plain);
+	expect(want);
+}
+
+Test(rewrite, connection_cannot_take_the_ids)
+{
+	request_with_ids("GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Request-Id, traceparent, "
+			 "tracestate\r\nX-Request-Id: z\r\ntraceparent: " THEIRS
+			 "\r\ntracestate: a=b\r\n\r\n");
+	expect("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: z\r\ntraceparent: " THEIRS
+	       "\r\ntracestate: a=b\r\n" FORWARDED "\r\n");
+}
+
 /* ---- responses ----------------------------------------------------------------------------- */
 
 static const struct rewrite_response goes_on = {REWRITE_CONNECTION_NONE, false, NOW_S};

@@ -73,6 +73,9 @@ static inline void sample_init(struct sample *s)
 		.method = sample_text("POST"),
 		.target = sample_text("/currencyconvertor.asmx"),
 		.host = sample_text("localhost:8585"),
+		.request_id = sample_text("9f3c51d27be40a18"),
+		.traceparent =
+			sample_text("00-0123456789abcdef9f3c51d27be40a18-9f3c51d27be40a18-01"),
 		.soap_action = sample_text("urn:ConversionRate"),
 		.minor = 1,
 	};
