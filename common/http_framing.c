@@ -19,7 +19,8 @@ struct seen {
 	uint32_t lengths;
 	uint32_t codings;
 	uint32_t hosts;
-	bool chunked;
+	bool chunked;      /* exactly that, in one field */
+	bool chunked_last; /* the last coding of the list, whatever stands before it */
 	bool close;
 	bool upgrade_option; /* Connection: upgrade */
 	bool websocket;      /* Upgrade: websocket */
@@ -46,15 +47,32 @@ static enum http_fault length_read(struct http_head *h, struct seen *s, const st
 	return HTTP_FAULT_NONE;
 }
 
-/* A response that cannot be understood is a syntax error of the backend's; only requests get 501. */
-static enum http_fault coding_read(struct http_head *h, struct seen *s, const struct http_field *f)
+static void coding_read(struct seen *s, const struct http_field *f)
 {
-	if (f->value.len == 0 || h->minor == 0)
-		return HTTP_FAULT_SYNTAX;
-	s->chunked = value_is(s, f, "chunked");
-	if (s->codings++ == 0 && s->chunked)
+	const char *at = value_of(s, f);
+	const char *end = at + f->value.len;
+	const char *coding;
+	size_t len;
+
+	s->chunked = s->codings++ == 0 && value_is(s, f, "chunked");
+	while (http_list_next(&at, end, &coding, &len))
+		s->chunked_last = http_text_is(coding, len, "chunked");
+}
+
+/*
+ * RFC 9112 sections 6.1 and 6.3. Only a request's coding that we do not decode, with its end told by
+ * chunks, is 501: without chunked at the last place nobody knows where the message ends.
+ */
+static enum http_fault codings_check(const struct http_head *h, const struct seen *s)
+{
+	if (s->codings == 0)
 		return HTTP_FAULT_NONE;
-	return h->kind == HTTP_REQUEST ? HTTP_FAULT_CODING : HTTP_FAULT_SYNTAX;
+	/* both framings: a sign of smuggling, in either direction */
+	if (h->minor == 0 || s->lengths > 0)
+		return HTTP_FAULT_SYNTAX;
+	if (s->chunked)
+		return HTTP_FAULT_NONE;
+	return h->kind == HTTP_REQUEST && s->chunked_last ? HTTP_FAULT_CODING : HTTP_FAULT_SYNTAX;
 }
 
 static enum http_fault host_read(struct http_head *h, struct seen *s, const struct http_field *f)
@@ -72,13 +90,19 @@ static enum http_fault host_read(struct http_head *h, struct seen *s, const stru
 
 static void max_forwards_read(struct http_head *h, struct seen *s, const struct http_field *f)
 {
-	uint64_t n;
+	const char *digits = value_of(s, f);
+	uint64_t n = 0;
 
-	if (h->max_forwards != UINT32_MAX ||
+	if (h->max_forwards != UINT32_MAX || f->value.len == 0 ||
 	    (h->method != HTTP_METHOD_OPTIONS && h->method != HTTP_METHOD_TRACE))
 		return;
-	if (http_digits_read(value_of(s, f), f->value.len, UINT64_MAX, &n))
-		h->max_forwards = (uint32_t)MIN(n, (uint64_t)UINT32_MAX - 1);
+	for (uint32_t i = 0; i < f->value.len; i++) {
+		if (digits[i] < '0' || digits[i] > '9')
+			return;
+		/* RFC 9110 section 7.6.2: no more than the recipient's maximum */
+		n = MIN(n * 10 + (uint64_t)(digits[i] - '0'), (uint64_t)UINT32_MAX - 1);
+	}
+	h->max_forwards = (uint32_t)n;
 }
 
 /* Keep-Alive: timeout=N, in a list of parameters */
@@ -105,7 +129,8 @@ static enum http_fault field_read(struct http_head *h, struct seen *s, struct ht
 	case HTTP_FIELD_CONTENT_LENGTH:
 		return length_read(h, s, f);
 	case HTTP_FIELD_TRANSFER_ENCODING:
-		return coding_read(h, s, f);
+		coding_read(s, f);
+		return HTTP_FAULT_NONE;
 	case HTTP_FIELD_HOST:
 		return host_read(h, s, f);
 	case HTTP_FIELD_EXPECT:
@@ -146,17 +171,20 @@ static void nominate(struct http_head *h, const char *bytes, const char *name, s
 
 static void option_read(struct http_head *h, struct seen *s, const char *option, size_t len)
 {
-	if (http_text_is(option, len, "close"))
+	if (http_text_is(option, len, "close")) {
 		s->close = true;
-	else if (http_text_is(option, len, "keep-alive"))
-		h->keep_alive_asked = true;
-	else if (http_text_is(option, len, "upgrade"))
-		s->upgrade_option = true;
-	else if (!http_text_is(option, len, "te"))
 		nominate(h, s->bytes, option, len);
+	} else if (http_text_is(option, len, "keep-alive")) {
+		h->keep_alive_asked = true;
+	} else if (http_text_is(option, len, "upgrade")) {
+		s->upgrade_option = true;
+	} else if (!http_text_is(option, len, "te")) {
+		h->connection_names = true;
+		nominate(h, s->bytes, option, len);
+	}
 }
 
-/* The fields that the well-known options name are hop-by-hop whether nominated or not. */
+/* Keep-Alive, Upgrade and TE are hop-by-hop whether nominated or not. */
 static enum http_fault connection_read(struct http_head *h, struct seen *s)
 {
 	for (uint32_t i = 0; i < h->field_count; i++) {
@@ -229,9 +257,9 @@ enum http_fault http_framing_read(struct http_head *h, const char *bytes,
 		if (fault != HTTP_FAULT_NONE)
 			return fault;
 	}
-	/* RFC 9112 section 6.3: a sign of smuggling, in either direction */
-	if (s.codings > 0 && s.lengths > 0)
-		return HTTP_FAULT_SYNTAX;
+	fault = codings_check(h, &s);
+	if (fault != HTTP_FAULT_NONE)
+		return fault;
 	if (s.connections > 0) {
 		fault = connection_read(h, &s);
 		if (fault != HTTP_FAULT_NONE)

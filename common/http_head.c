@@ -135,8 +135,6 @@ static enum http_fault parser_fault(const struct http_head *h, llhttp_errno_t er
 		/* a method of RTSP or the like, with HTTP's version */
 		return h->kind == HTTP_REQUEST && h->field_count == 0 ? HTTP_FAULT_METHOD_UNKNOWN
 								      : HTTP_FAULT_SYNTAX;
-	case HPE_INVALID_TRANSFER_ENCODING:
-		return h->kind == HTTP_REQUEST ? HTTP_FAULT_CODING : HTTP_FAULT_SYNTAX;
 	default:
 		return HTTP_FAULT_SYNTAX;
 	}
@@ -412,7 +410,7 @@ const char *http_fault_text(enum http_fault fault)
 	case HTTP_FAULT_VERSION:
 		return "The HTTP version is neither 1.0 nor 1.1.";
 	case HTTP_FAULT_CODING:
-		return "The transfer coding is not chunked.";
+		return "There is a transfer coding other than chunked.";
 	case HTTP_FAULT_TARGET_TOO_LONG:
 		return "The request line is longer than the limit.";
 	case HTTP_FAULT_TOO_LARGE:

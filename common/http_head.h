@@ -100,7 +100,7 @@ enum http_fault {
 	HTTP_FAULT_HOST,           /* 400: several Host fields, or a value that is no host[:port] */
 	HTTP_FAULT_METHOD_UNKNOWN, /* 501: a token that is no method we know */
 	HTTP_FAULT_VERSION,        /* 505 */
-	HTTP_FAULT_CODING,         /* 501: a Transfer-Encoding other than chunked */
+	HTTP_FAULT_CODING,         /* 501: chunked, but not alone */
 	HTTP_FAULT_TARGET_TOO_LONG, /* 414: the start line alone exceeds the limit */
 	HTTP_FAULT_TOO_LARGE,       /* 431: bytes or number of fields */
 	HTTP_FAULT_MEMORY,          /* 503 */
@@ -126,6 +126,7 @@ struct http_head {
 	bool keep_alive_asked; /* Connection: keep-alive was said */
 	bool expect_continue;
 	bool upgrade_websocket; /* request: a valid GET upgrade to websocket; response: 101 to it */
+	bool connection_names; /* Connection lists names of fields, which may stand in trailers too */
 	bool content_length_known; /* a Content-Length field stood there */
 	bool no_body;              /* response: HEAD, 1xx, 204 or 304 */
 

@@ -150,16 +150,18 @@ static size_t fault_write(const struct reason_info *info, const struct form_info
 	return (size_t)(p - out);
 }
 
-static char *put_head(char *p, const struct reason_info *info, const char *content_type, size_t len,
-		      bool close, uint64_t now_s)
+static char *put_head(char *p, enum reason why, const char *content_type, size_t len, bool close,
+		      uint64_t now_s)
 {
+	const struct reason_info *info = reason_info(why);
+
 	p = PUT(p, "HTTP/1.1 ");
 	p = put_decimal(p, info->status);
 	*p++ = ' ';
 	p = put_string(p, status_phrase(info->status));
 	p = PUT(p, "\r\nDate: ");
 	p = put_bytes(p, date_text(now_s), DATE_TEXT_LEN);
-	if (info->status == 405)
+	if (info->status == 405 || why == REASON_ANSWERED_HERE)
 		p = PUT(p, "\r\nAllow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH");
 	if (len > 0) {
 		p = PUT(p, "\r\nContent-Type: ");
@@ -188,7 +190,7 @@ size_t answer_write(enum reason why, enum answer_form form, uint64_t id, bool cl
 		len = text_write(info, id, body);
 	}
 	assert(len <= BODY_MAX);
-	p = put_head(out, info, content_type, len, close, now_s);
+	p = put_head(out, why, content_type, len, close, now_s);
 	*body_len = head_only ? 0 : len;
 	p = put_bytes(p, body, *body_len);
 	assert((size_t)(p - out) <= ANSWER_MAX);

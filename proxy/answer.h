@@ -31,8 +31,8 @@ enum answer_form answer_form_of(const struct http_head *request, const char *byt
 
 /*
  * Write one: status line, Date, Content-Type, Content-Length always, Connection: close when the
- * connection ends, Allow on 405, and the body. A reason without a sentence (Max-Forwards) has an
- * empty one, whatever the form. With head_only the body is left out and Content-Length kept (HEAD).
+ * connection ends, Allow on 405 and to an OPTIONS that is answered here, and the body. A reason
+ * without a sentence (Max-Forwards) has an empty one, whatever the form. With head_only the body is left out and Content-Length kept (HEAD).
  * Returns the length; body_len receives that of the body which was written.
  */
 size_t answer_write(enum reason why, enum answer_form form, uint64_t id, bool close, bool head_only,

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "proxy/answer.h"
 #include "proxy/backend.h"
+#include "proxy/reflection.h"
 #include "proxy/relay_parts.h"
 #include "proxy/worker.h"
 
@@ -210,28 +211,42 @@ uint32_t relay_next_read_size(uint32_t size, size_t got, size_t pending)
 	return size;
 }
 
+/* Write the answer into w->head. Returns its length, 0 when memory ran out. */
+static size_t relay_write_answer(struct relay *r, enum reason why, size_t *body_len)
+{
+	const struct http_head *h = &r->req_head;
+	struct worker *w = r->w;
+	uint64_t now_s = clock_real_ns() / NS_PER_S;
+	bool close = r->x.close_client;
+	bool reflected = why == REASON_ANSWERED_HERE && h->method == HTTP_METHOD_TRACE;
+	enum answer_form form = r->started ? answer_form_of(h, buf_at(&r->raw)) : ANSWER_TEXT;
+
+	buf_reset(&w->head, w->head.cap);
+	if (!buf_reserve(&w->head, reflected ? reflection_max(h) : ANSWER_MAX))
+		return 0;
+	if (reflected)
+		return reflection_write(h, buf_at(&r->raw), close, now_s, w->head.data, body_len);
+	return answer_write(why, form, r->x.rec.id, close, h->method == HTTP_METHOD_HEAD, now_s,
+			    w->head.data, body_len);
+}
+
 static void relay_answer(struct relay *r, enum reason why)
 {
 	struct exchange *x = &r->x;
 	struct worker *w = r->w;
-	bool head_only = r->started && r->req_head.method == HTTP_METHOD_HEAD;
-	enum answer_form form =
-		r->started ? answer_form_of(&r->req_head, buf_at(&r->raw)) : ANSWER_TEXT;
 	struct iovec part;
 	size_t body_len = 0;
 
 	if (x->request != REQUEST_DONE || !r->req_head.keep_alive || w->stop != WORKER_RUNS ||
 	    why == REASON_SHUTDOWN || r->req_head.minor == 0)
 		x->close_client = true;
-	buf_reset(&w->head, w->head.cap);
-	if (!buf_reserve(&w->head, ANSWER_MAX)) {
+	part.iov_len = relay_write_answer(r, why, &body_len);
+	if (part.iov_len == 0) {
 		exchange_set_response(x, RESPONSE_CUT);
 		r->ending = RELAY_CLOSE;
 		return;
 	}
 	part.iov_base = w->head.data;
-	part.iov_len = answer_write(why, form, x->rec.id, x->close_client, head_only,
-				    clock_real_ns() / NS_PER_S, w->head.data, &body_len);
 	x->rec.status = reason_info(why)->status;
 	x->rec.response_body_bytes = body_len;
 	exchange_set_response(x, RESPONSE_DONE);

@@ -197,6 +197,12 @@ Test(http_head, asterisk_for_options)
 	cr_assert_eq(head.target_form, HTTP_TARGET_ASTERISK);
 	cr_assert_eq(head.max_forwards, 7);
 	READ_REQUEST("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 99999999999999999999\r\n\r\n");
+	cr_assert_eq(head.max_forwards, UINT32_MAX - 1);
+	READ_REQUEST("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 4294967290\r\n\r\n");
+	cr_assert_eq(head.max_forwards, 4294967290);
+	READ_REQUEST("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1x\r\n\r\n");
+	cr_assert_eq(head.max_forwards, UINT32_MAX);
+	READ_REQUEST("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards:\r\n\r\n");
 	cr_assert_eq(head.max_forwards, UINT32_MAX);
 	READ_REQUEST("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9999999999\r\n\r\n");
 	cr_assert_eq(head.max_forwards, UINT32_MAX - 1);
@@ -370,6 +376,7 @@ Test(http_head, nominated_fields)
 		"X-One: again\r\n"
 		"X-On: 3\r\n"
 		"\r\n";
+	static const char close[] = "GET / HTTP/1.1\r\nConnection: TE, Close\r\nclose: 1\r\n\r\n";
 	static const bool nominated[] = {true,  false, false, false, false,
 					 false, true,  false, true,  false};
 
@@ -377,6 +384,10 @@ Test(http_head, nominated_fields)
 	cr_assert_eq(head.field_count, ARRAY_LEN(nominated));
 	for (size_t i = 0; i < ARRAY_LEN(nominated); i++)
 		cr_assert_eq(head.fields[i].nominated, nominated[i], "field %zu", i);
+	cr_assert(head.connection_names);
+	read_done(&REQUEST_OF(close), 0);
+	cr_assert(head.fields[1].nominated);
+	cr_assert_not(head.connection_names, "but for what is never passed on anyway");
 }
 
 Test(http_head, expectations)

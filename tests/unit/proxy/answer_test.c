@@ -95,7 +95,9 @@ Test(answer, without_a_sentence_it_is_empty_in_every_form)
 {
 	for (int form = ANSWER_TEXT; form <= ANSWER_SOAP_12; form++) {
 		answer(REASON_ANSWERED_HERE, (enum answer_form)form, false, false);
-		expect("HTTP/1.1 200 OK\r\n" DATE "Content-Length: 0\r\n\r\n");
+		expect("HTTP/1.1 200 OK\r\n" DATE
+		       "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n"
+		       "Content-Length: 0\r\n\r\n");
 	}
 }
 
