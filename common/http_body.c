@@ -296,6 +296,18 @@ static bool trailer_put(struct http_body *b, const char *bytes, size_t n)
 	return true;
 }
 
+static bool trailer_named(const struct http_body *b, const char *name, size_t len)
+{
+	const char *at = b->named;
+	const char *option;
+	size_t n;
+
+	while (b->named != NULL && http_list_next(&at, b->named + b->named_len, &option, &n))
+		if (n == len && http_text_equal(option, name, len))
+			return true;
+	return false;
+}
+
 /* The line is complete in the buffer, without its CRLF: keep it or take it back. */
 static bool trailer_line_end(struct http_body *b)
 {
@@ -304,7 +316,8 @@ static bool trailer_line_end(struct http_body *b)
 
 	if (colon == NULL || !http_is_token(line, (size_t)(colon - line)))
 		return refuse(b, "A trailer field is malformed.");
-	if (http_trailer_forbidden(line, (size_t)(colon - line))) {
+	if (http_trailer_forbidden(line, (size_t)(colon - line)) ||
+	    trailer_named(b, line, (size_t)(colon - line))) {
 		b->trailer_len -= b->line_bytes;
 	} else {
 		memcpy(b->trailer + b->trailer_len, "\r\n", 2);
@@ -402,6 +415,7 @@ void http_body_init(struct http_body *b, enum http_framing framing, uint64_t len
 		    enum http_body_output output, uint32_t max_trailer_bytes)
 {
 	free(b->trailer);
+	free(b->named);
 	*b = (struct http_body){
 		.framing = framing,
 		.output = output,
@@ -417,9 +431,29 @@ void http_body_init(struct http_body *b, enum http_framing framing, uint64_t len
 		b->left = UINT64_MAX;
 }
 
+bool http_body_forbid_named(struct http_body *b, const struct http_head *h, const char *bytes)
+{
+	if (b->framing != HTTP_BODY_CHUNKED || !h->connection_names)
+		return true;
+	b->named = malloc(h->len);
+	if (b->named == NULL)
+		return false;
+	for (uint32_t i = 0; i < h->field_count; i++) {
+		const struct http_field *f = &h->fields[i];
+
+		if (f->id != HTTP_FIELD_CONNECTION)
+			continue;
+		memcpy(b->named + b->named_len, bytes + f->value.off, f->value.len);
+		b->named_len += f->value.len;
+		b->named[b->named_len++] = ',';
+	}
+	return true;
+}
+
 void http_body_fini(struct http_body *b)
 {
 	free(b->trailer);
+	free(b->named);
 	*b = (struct http_body){0};
 }
 

@@ -36,12 +36,22 @@ struct http_body {
 	char *trailer; /* last chunk and trailer section, allocated when there is a trailer field */
 	uint32_t trailer_len;
 	uint32_t trailer_cap;
+	char *named; /* what the head's Connection fields list, one after the other, or NULL */
+	uint32_t named_len;
 };
 
 /* Ready for a body framed so. Frees what an earlier message left; the struct is zero at first. */
 void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length,
 		    enum http_body_output output, uint32_t max_trailer_bytes);
 void http_body_fini(struct http_body *b);
+
+/*
+ * Drop trailer fields that the head's Connection names, as its header fields were (RFC 9110 section
+ * 7.6.1). To be called after http_body_init() with the head and the buffer that it was read from,
+ * neither of which is kept. Returns false when memory ran out.
+ */
+bool http_body_forbid_named(struct http_body *b, const struct http_head *h,
+			    const char *bytes) MUST_CHECK;
 
 /* True if the body was complete before any byte (no body, or length 0). */
 bool http_body_done(const struct http_body *b);

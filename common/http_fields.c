@@ -153,6 +153,7 @@ static const char *const not_in_trailers[] = {
 	"authentication-info",
 	"authorization",
 	"cache-control",
+	"close",
 	"connection",
 	"content-encoding",
 	"content-length",

@@ -128,7 +128,7 @@ static size_t relay_take_body(struct relay *r, char *bytes, size_t len)
 	range_reach(&r->x.rec.client.request, r->used_off);
 	r->x.rec.request_body_bytes = r->req_body.payload_bytes;
 	if (p == HTTP_BAD) {
-		range_reach(&r->x.rec.client.request, r->used_off + (len - used));
+		range_reach(&r->x.rec.client.request, r->client->read_off);
 		relay_fail(r, REASON_BAD_REQUEST);
 		return used;
 	}
@@ -169,7 +169,9 @@ size_t relay_start(struct relay *r, char *rest, size_t len)
 	if (http_body_done(&r->req_body))
 		relay_request_done(r, len + buf_left(r->in));
 	why = relay_check(r);
-	if (why == REASON_NONE && !relay_write_request(r))
+	if (why == REASON_NONE &&
+	    (!http_body_forbid_named(&r->req_body, &r->req_head, buf_at(&r->raw)) ||
+	     !relay_write_request(r)))
 		why = REASON_NO_MEMORY;
 	if (why != REASON_NONE) {
 		relay_fail(r, why);

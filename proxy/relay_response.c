@@ -225,6 +225,10 @@ static void response_final(struct relay *r, char *bytes, size_t len)
 	range_begin(&r->x.rec.backend.response, r->resp_first);
 	http_body_init(&r->resp_body, h->framing, h->content_length, output,
 		       w->cfg->proxy.max_header_bytes);
+	if (!http_body_forbid_named(&r->resp_body, h, bytes)) {
+		relay_fail(r, REASON_NO_MEMORY);
+		return;
+	}
 	if (h->status == 101) {
 		struct iovec part = {w->head.data, head_len};
 

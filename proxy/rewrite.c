@@ -6,7 +6,7 @@
  *
  * What is left out, both ways: Connection and what it nominates, Keep-Alive, Proxy-Connection, TE,
  * Upgrade, HTTP2-Settings (RFC 9110 section 7.6.1). `TE: trailers` and a WebSocket upgrade are made
- * anew with the option they need. Proxy-Authenticate and Proxy-Authorization pass: they are for
+ * anew with the option they need, and a 426 keeps its Upgrade. Proxy-Authenticate and Proxy-Authorization pass: they are for
  * whoever asks for them, and this proxy does not (RFC 9110 section 11.7). Trailer is kept, since
  * trailers are.
  *
@@ -340,6 +340,12 @@ static bool may_frame(const struct http_head *h)
 	return h->status >= 200 && h->status != 204;
 }
 
+/* RFC 9110 section 15.5.22: of use to the client, since WebSocket upgrades pass through. */
+static bool says_what_is_required(const struct http_head *h)
+{
+	return h->status == 426 && http_head_find(h, HTTP_FIELD_UPGRADE) != NULL;
+}
+
 static void put_response_field(struct writer *w, const struct http_head *h,
 			       const struct http_field *f, const struct rewrite_response *ctx)
 {
@@ -349,7 +355,10 @@ static void put_response_field(struct writer *w, const struct http_head *h,
 	case HTTP_FIELD_KEEP_ALIVE:
 	case HTTP_FIELD_PROXY_CONNECTION:
 	case HTTP_FIELD_TE:
+		break;
 	case HTTP_FIELD_UPGRADE:
+		if (says_what_is_required(h))
+			put_field(w, f);
 		break;
 	case HTTP_FIELD_CONTENT_LENGTH:
 		if (may_frame(h))
@@ -369,21 +378,28 @@ static void put_response_field(struct writer *w, const struct http_head *h,
 	}
 }
 
-static void put_response_connection(struct writer *w, enum rewrite_connection connection)
+static void put_response_connection(struct writer *w, const struct http_head *h,
+				    enum rewrite_connection connection)
 {
+	const char *upgrade = says_what_is_required(h) ? ", Upgrade" : "";
+
 	switch (connection) {
 	case REWRITE_CONNECTION_NONE:
-		break;
+		if (*upgrade != '\0')
+			put_text(w, "Connection: Upgrade\r\n");
+		return;
 	case REWRITE_CONNECTION_CLOSE:
-		put_text(w, "Connection: close\r\n");
+		put_text(w, "Connection: close");
 		break;
 	case REWRITE_CONNECTION_KEEP_ALIVE:
-		put_text(w, "Connection: keep-alive\r\n");
+		put_text(w, "Connection: keep-alive");
 		break;
 	case REWRITE_CONNECTION_UPGRADE:
 		put_text(w, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
-		break;
+		return;
 	}
+	put(w, upgrade, strlen(upgrade));
+	put_text(w, "\r\n");
 }
 
 size_t rewrite_response(const struct http_head *h, const char *bytes,
@@ -409,7 +425,7 @@ size_t rewrite_response(const struct http_head *h, const char *bytes,
 	flush_run(&w);
 	if (!dated)
 		put_date(&w, ctx->now_s);
-	put_response_connection(&w, ctx->connection);
+	put_response_connection(&w, h, ctx->connection);
 	put_text(&w, "\r\n");
 	return written(&w, rewrite_response_max(h));
 }

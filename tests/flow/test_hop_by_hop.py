@@ -2,6 +2,8 @@
 
 import check
 from origin import answer, response
+import peer as peers
+import wire
 
 ALWAYS = {"connection", "keep-alive", "proxy-connection", "upgrade", "transfer-encoding"}
 
@@ -73,3 +75,51 @@ def test_an_odd_connection_field(origin, proxy, peer):
     names = lower(backend.requests[0])
     assert "x-c" in names and not {"x-a", "x-b", "connection"} & set(names)
     front.lines(1)
+
+
+LAST = b"0\r\nX-Private: 1\r\nX-Kept: 2\r\nx-other: 3\r\n\r\n"
+NAMED = ["Connection: X-Private", "Connection: close, X-Other"]
+
+
+def test_trailers_that_connection_names(origin, proxy, peer):
+    """"...header or trailer field(s) with the same name" (RFC 9110 section 7.6.1), both ways."""
+    def script(conn):
+        assert conn.next_request().trailers == [(b"X-Kept", b"2")]
+        conn.reply(b"HTTP/1.1 200 OK\r\n" + "\r\n".join(NAMED).encode()
+                   + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + wire.chunked(b"a", last=LAST))
+
+    backend = origin(script)
+    front = proxy(backend)
+    client = peer(front)
+    got = client.exchange(peers.request("/", NAMED + ["Transfer-Encoding: chunked"], method="POST")
+                          + wire.chunked(b"body", last=LAST), "POST")
+    assert got.trailers == [(b"X-Kept", b"2")]
+    check.exchange(front.lines(1)[0], client, got, backend.requests[0])
+
+
+def test_a_field_of_an_options_name(origin, proxy, peer):
+    """Of what is called close, keep-alive, upgrade and te nothing passes either."""
+    backend = origin(answer(response(b"x", fields=["Connection: close", "Close: 1", "X: y"])))
+    front = proxy(backend)
+    client = peer(front)
+    got = client.get(fields=["Connection: close, keep-alive, te, upgrade", "Close: 1", "Upgrade: x",
+                             "Keep-Alive: 1", "TE: gzip", "X: y"])
+    for message in (got, backend.requests[0]):
+        assert not {"close", "upgrade", "keep-alive", "te"} & set(lower(message)), message.head
+        assert message.get("X") == "y"
+    check.exchange(front.lines(1)[0], client, got, backend.requests[0])
+
+
+def test_upgrade_of_a_426_is_for_the_client(origin, proxy, peer):
+    """It must say to what (RFC 9110 section 15.5.22); the option goes with it (section 7.8)."""
+    backend = origin(answer(response(b"x", "426 Upgrade Required", [
+        "Connection: upgrade", "Upgrade: websocket"])))
+    front = proxy(backend)
+    client = peer(front)
+    first, last = client.get(), client.get(fields=["Connection: close"])
+    for got, option in ((first, "Upgrade"), (last, "close, Upgrade")):
+        assert (got.status, got.get("Upgrade")) == (426, "websocket")
+        assert got.get("Connection") == option
+    client.expect_eof()
+    for line, got, request in zip(front.lines(2), (first, last), backend.requests):
+        check.exchange(line, client, got, request)

@@ -534,6 +534,29 @@ Test(rewrite, switching_protocols)
 	cr_assert(again.upgrade_websocket);
 }
 
+Test(rewrite, upgrade_required_says_which)
+{
+	static const char text[] = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n"
+				   "Connection: Upgrade\r\nContent-Length: 0\r\nDate: x\r\n"
+				   "Upgrade:h2c\r\n\r\n";
+#define KEPT                                                                                      \
+	"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\nDate: x\r\n" \
+	"Upgrade: h2c\r\n"
+	struct rewrite_response ctx = goes_on;
+
+	response_for(text, &ctx, HTTP_METHOD_GET, false);
+	expect(KEPT "Connection: Upgrade\r\n\r\n");
+	ctx.connection = REWRITE_CONNECTION_CLOSE;
+	response_for(text, &ctx, HTTP_METHOD_GET, false);
+	expect(KEPT "Connection: close, Upgrade\r\n\r\n");
+	ctx.connection = REWRITE_CONNECTION_KEEP_ALIVE;
+	response_for(text, &ctx, HTTP_METHOD_GET, false);
+	expect(KEPT "Connection: keep-alive, Upgrade\r\n\r\n");
+	response_for("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nDate: x\r\n\r\n",
+		     &goes_on, HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nDate: x\r\n\r\n");
+}
+
 Test(rewrite, room_is_enough_for_the_worst_response)
 {
 	struct rewrite_response ctx = {REWRITE_CONNECTION_KEEP_ALIVE, false, NOW_S};
