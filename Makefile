@@ -48,15 +48,17 @@ PROXY := $(sort $(wildcard proxy/*.c))
 TRACE := $(sort $(wildcard trace/*.c))
 TOOLS := $(sort $(wildcard tests/tools/*.c))
 TOOLLIB := $(sort $(wildcard tests/tools/lib/*.c))
+PRELOAD := $(sort $(wildcard tests/tools/preload/*.c))
 TESTLIB := $(sort $(wildcard tests/lib/*.c))
 UNIT_DIRS := $(patsubst tests/unit/%/,%,$(sort $(dir $(wildcard tests/unit/*/*_test.c))))
 UNIT := $(foreach d,$(UNIT_DIRS),$(sort $(wildcard tests/unit/$(d)/*_test.c)))
 FUZZ := $(sort $(wildcard tests/fuzz/*_fuzz.c))
-C_SOURCES := $(COMMON) $(CONFIG) $(PROXY) $(TRACE) $(TOOLS) $(TOOLLIB) $(TESTLIB) $(UNIT) $(FUZZ) \
+C_SOURCES := $(COMMON) $(CONFIG) $(PROXY) $(TRACE) $(TOOLS) $(TOOLLIB) $(PRELOAD) $(TESTLIB) $(UNIT) $(FUZZ) \
 	$(sort $(wildcard tests/unit/*.c))
 C_HEADERS := $(sort $(wildcard common/*.h config/*.h proxy/*.h trace/*.h tests/*/*.h tests/*/*/*.h))
 
 PROGRAMS := $(BUILD)/flowproxy $(BUILD)/flowtrace
+PRELOAD_LIBS := $(PRELOAD:tests/tools/preload/%.c=$(BUILD)/tools/%.so)
 TOOL_PROGRAMS := $(TOOLS:tests/tools/%.c=$(BUILD)/tools/%)
 UNIT_PROGRAMS := $(UNIT_DIRS:%=$(BUILD)/unit/%)
 FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%_fuzz.c=$(BUILD)/fuzz/%)
@@ -129,7 +131,7 @@ say = $(if $(V),,@$(if $(QUIET),:,printf) '  %-5s %s\n' '$(1)' '$(2)';)
 
 all: $(PROGRAMS)
 
-tests-built: $(PROGRAMS) $(TOOL_PROGRAMS) $(UNIT_PROGRAMS) $(if $(filter thread,$(SANITIZE)),,$(FUZZ_PROGRAMS))
+tests-built: $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(UNIT_PROGRAMS) $(if $(filter thread,$(SANITIZE)),,$(FUZZ_PROGRAMS))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter %.c,$(1)))
 fuzzobj = $(patsubst %.c,$(BUILD)/fuzz-obj/%.o,$(filter %.c,$(1)))
@@ -204,6 +206,13 @@ $(BUILD)/flowtrace: $(call obj,$(TRACE)) $(CONFIG_LIB) $(COMMON_LIB) $(LIST_STAM
 $(TOOL_PROGRAMS): $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o $(TOOL_LIB) $(COMMON_LIB) $(LIST_STAMP)
 	$(call link,$(TOOL_PKGS))
 
+# Loaded before libc into a program under test. Never sanitized: it stands in front of the
+# sanitizer's own allocator.
+$(BUILD)/obj/tests/tools/preload/%.o: private OPTIMIZE := -O2 -g
+$(BUILD)/obj/tests/tools/preload/%.o: private HARDENING := -fstack-protector-strong -fPIC
+$(PRELOAD_LIBS): $(BUILD)/tools/%.so: $(BUILD)/obj/tests/tools/preload/%.o
+	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) -shared -pthread -Wl,-z,relro,-z,now,--no-undefined -o $@ $< -ldl
+
 # Criterion does not start under ThreadSanitizer without help (see the file).
 TSAN_ARENA := tests/unit/tsan_arena.c
 unit_arena := $(if $(filter thread,$(SANITIZE)),$(call obj,$(TSAN_ARENA)))
@@ -274,7 +283,7 @@ unit:
 	@$(run_tests) 0 unit
 
 flow:
-	@+$(submake) $(PROGRAMS) $(TOOL_PROGRAMS)
+	@+$(submake) $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS)
 	@$(run_tests) 0 flow
 
 fuzz:
@@ -297,7 +306,7 @@ format:
 	clang-format -i $(C_SOURCES) $(C_HEADERS)
 
 cover:
-	@+$(submake) BUILD=build-cover COVER=1 $(patsubst $(BUILD)/%,build-cover/%,$(PROGRAMS) $(TOOL_PROGRAMS) $(UNIT_PROGRAMS))
+	@+$(submake) BUILD=build-cover COVER=1 $(patsubst $(BUILD)/%,build-cover/%,$(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(UNIT_PROGRAMS))
 	@tests/run --build $(abspath build-cover) --jobs $(JOBS) --fuzz-seconds 0 unit flow
 	@for f in $(COMMON) $(CONFIG) $(PROXY) $(TRACE); do \
 		gcov -n build-cover/obj/$${f%.c}.o 2>/dev/null | \

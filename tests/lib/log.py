@@ -130,6 +130,33 @@ def check_log(lines):
         check_connections([line[leg] for line in lines if line[leg]], leg)
 
 
+def exchange_numbers(lines):
+    """The counters behind the ids of one worker, each xor the run's seed: proxy/exchange.h makes
+    an id by a bijection, which is undone here."""
+
+    def undo_shift(z, bits):
+        plain = z
+        for _ in range(64 // bits):
+            plain = z ^ plain >> bits
+        return plain
+
+    for line in lines:
+        z = undo_shift(int(line["id"], 16), 31)
+        z = undo_shift(z * pow(0x94d049bb133111eb, -1, 1 << 64) % (1 << 64), 27)
+        yield undo_shift(z * pow(0xbf58476d1ce4e5b9, -1, 1 << 64) % (1 << 64), 30)
+
+
+def check_every_exchange(lines):
+    """All that one worker ever began stand in its log: their numbers are 0 to n - 1."""
+    numbers = list(exchange_numbers(lines))
+    # The first one is number 0, so its number is the seed; it need not have ended first.
+    for seed in numbers[:200]:
+        plain = {number ^ seed for number in numbers}
+        if max(plain) == len(lines) - 1 and len(plain) == len(lines):
+            return
+    raise AssertionError(f"of {len(lines)} exchanges some, or the ids of some, are missing")
+
+
 def check_connections(legs, name):
     """Ranges of one connection follow one another; nth counts them. Each moment null or not."""
     by_conn = {}

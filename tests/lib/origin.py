@@ -109,7 +109,7 @@ class Origin:
         self.errors = []
         self.forgive = False
         self.threads = []
-        self.stopping = False
+        self.stopped = threading.Event()
         self.listener = socket.socket(family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if recv_buffer:
@@ -147,7 +147,7 @@ class Origin:
         try:
             script(conn)
         except Exception as error:  # pylint: disable=broad-except
-            if not self.stopping:
+            if not self.stopped.is_set():
                 self.errors.append((conn.number, error))
         finally:
             conn.close()
@@ -168,7 +168,7 @@ class Origin:
         return self.conns[count - 1]
 
     def stop(self):
-        self.stopping = True
+        self.stopped.set()
         # shutdown wakes the accept that close alone would leave waiting
         try:
             self.listener.shutdown(socket.SHUT_RDWR)
