@@ -268,8 +268,10 @@ static bool trailer_room(struct http_body *b, size_t n)
 	while (cap < need)
 		cap *= 2;
 	grown = realloc(b->trailer, cap);
-	if (grown == NULL)
+	if (grown == NULL) {
+		b->no_memory = true;
 		return refuse(b, "There is no memory for the trailer section.");
+	}
 	b->trailer = grown;
 	b->trailer_cap = (uint32_t)cap;
 	return true;

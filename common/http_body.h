@@ -26,6 +26,7 @@ struct http_body {
 	uint64_t left;          /* of the length, or of the current chunk */
 	uint64_t payload_bytes; /* seen so far */
 	const char *fault_text; /* HTTP_BAD: one static sentence */
+	bool no_memory;         /* HTTP_BAD: not the message's fault */
 	/* private */
 	uint8_t state;
 	uint8_t digits;

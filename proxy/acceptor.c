@@ -15,8 +15,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define ACCEPT_BATCH    64
-#define ACCEPT_PAUSE_MS 100
+#define ACCEPT_BATCH     64
+#define ACCEPT_STOP_MOST (64 * ACCEPT_BATCH)
+#define ACCEPT_PAUSE_MS  100
 
 struct listener {
 	struct acceptor *owner;
@@ -49,19 +50,6 @@ static void acceptor_rest(struct acceptor *a)
 	event_add(a->pause, &delay);
 }
 
-static void acceptor_resume(evutil_socket_t fd, short what, void *arg)
-{
-	struct acceptor *a = arg;
-
-	(void)fd;
-	(void)what;
-	a->resting = false;
-	if (!a->running)
-		return;
-	for (unsigned i = 0; i < a->count; i++)
-		event_add(a->listeners[i].event, NULL);
-}
-
 static void acceptor_lacks(struct acceptor *a, int error)
 {
 	uint64_t now_ns = clock_mono_ns();
@@ -74,6 +62,24 @@ static void acceptor_lacks(struct acceptor *a, int error)
 	acceptor_rest(a);
 }
 
+static void acceptor_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct acceptor *a = arg;
+
+	(void)fd;
+	(void)what;
+	a->resting = false;
+	if (!a->running)
+		return;
+	for (unsigned i = 0; i < a->count; i++) {
+		errno = 0;
+		if (event_add(a->listeners[i].event, NULL) != 0) {
+			acceptor_lacks(a, errno != 0 ? errno : ENOMEM);
+			return;
+		}
+	}
+}
+
 static void local_address(const struct listener *l, int fd, struct addr *local)
 {
 	struct sockaddr_storage ss = {0};
@@ -82,6 +88,34 @@ static void local_address(const struct listener *l, int fd, struct addr *local)
 	*local = l->local;
 	if (l->wildcard && getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
 		addr_from_sockaddr(local, (const struct sockaddr *)&ss);
+}
+
+/*
+ * What a failed accept means: true, this connection is gone, go on with the next (accept(2) lists the
+ * errors of the network that a new socket may bring along); false: no more now.
+ */
+static bool listener_accept_failed(struct acceptor *a, int error)
+{
+	switch (error) {
+	case EAGAIN:
+		return false;
+	case EINTR:
+	case ECONNABORTED:
+	case EPERM:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case EOPNOTSUPP:
+		return true;
+	default:
+		/* EMFILE, ENFILE, ENOBUFS, ENOMEM: it will not be better at once. */
+		acceptor_lacks(a, error);
+		return false;
+	}
 }
 
 /* One connection. False: no more now. */
@@ -98,11 +132,8 @@ static bool listener_accept(struct listener *l)
 		return false;
 	}
 	fd = accept4(l->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			acceptor_lacks(a, errno);
-		return errno == EINTR || errno == ECONNABORTED;
-	}
+	if (fd < 0)
+		return listener_accept_failed(a, errno);
 	addr_from_sockaddr(&peer, (const struct sockaddr *)&ss);
 	local_address(l, fd, &local);
 	a->calls.accepted(a->calls.arg, fd, &local, &peer, clock_real_ns());
@@ -183,7 +214,7 @@ void acceptor_stop(struct acceptor *a)
 	a->running = false;
 	/* Connections that the kernel has made already would be reset when the socket closes. */
 	for (unsigned i = 0; i < a->count; i++)
-		while (listener_accept(&a->listeners[i]))
+		for (int n = 0; n < ACCEPT_STOP_MOST && listener_accept(&a->listeners[i]); n++)
 			;
 	for (unsigned i = 0; i < a->count; i++) {
 		event_del(a->listeners[i].event);

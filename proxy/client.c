@@ -14,6 +14,7 @@
 
 #include "proxy/access_log.h"
 #include "proxy/relay.h"
+#include "proxy/relay_parts.h"
 #include "proxy/worker.h"
 
 #define CLIENT_HEAD_READ (64 * 1024)
@@ -73,8 +74,7 @@ static void client_linger(struct client *c)
 {
 	struct timeouts *ts = &c->w->timeouts;
 
-	conn_shutdown(&c->conn);
-	if (c->conn.peer_closed) {
+	if (!conn_shutdown(&c->conn) || c->conn.peer_closed) {
 		client_close(c, REASON_DONE, false);
 		return;
 	}
@@ -177,18 +177,50 @@ static enum reason fault_reason(enum http_fault fault)
 	return REASON_BAD_REQUEST;
 }
 
-/* A first byte is there, of a head or of blank lines before one: from now on it has a relay. */
-static bool client_head_begin(struct client *c)
+/* No memory for an exchange: answered without one. bytes are what the client has sent so far. */
+static void client_turn_away(struct client *c, const char *bytes, size_t len, enum reason why)
 {
-	struct worker *w = c->w;
+	size_t skip = 0;
 
-	c->relay = relay_new(w, &c->conn, &c->in, client_wake, c);
+	worker_lacks(c->w, "request");
+	while (skip < len && (bytes[skip] == '\r' || bytes[skip] == '\n'))
+		skip++;
+	if (len > 0 && skip == len) {
+		/* Empty lines alone are no request. */
+		client_close(c, why, false);
+		return;
+	}
+	timeout_clear(&c->w->timeouts, &c->phase_limit);
+	relay_turn_away(c->w, &c->conn, c->read_ns, bytes, len, why);
+	client_linger(c);
+}
+
+/*
+ * A first byte is there, of a head or of blank lines before one: from now on it has a relay.
+ * bytes[0, len) is what there is so far.
+ */
+static bool client_head_begin(struct client *c, const char *bytes, size_t len)
+{
+	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
 	if (c->relay == NULL) {
-		client_close(c, REASON_NO_MEMORY, false);
+		client_turn_away(c, bytes, len, REASON_NO_MEMORY);
 		return false;
 	}
 	client_set(c, CLIENT_HEAD);
 	return true;
+}
+
+/* No memory to keep what has come of a head. */
+static void client_head_lost(struct client *c)
+{
+	if (!c->relay->begun) {
+		client_close(c, REASON_NO_MEMORY, false);
+		return;
+	}
+	timeout_clear(&c->w->timeouts, &c->phase_limit);
+	client_set(c, CLIENT_EXCHANGE);
+	relay_fail(c->relay, REASON_NO_MEMORY);
+	buf_fini(&c->in);
 }
 
 /* bytes[0, len) is the message so far; from_in: they are c->in, else the worker's scratch. */
@@ -201,11 +233,11 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 	r->client_read_ns = c->read_ns;
 	p = relay_read_head(r, bytes, len);
 	if (p == HTTP_MORE) {
+		c->in_looked_at = true;
 		if (!from_in && !buf_append(&c->in, bytes, len))
-			client_close(c, REASON_NO_MEMORY, false);
+			client_head_lost(c);
 		else if (r->begun && c->phase_limit.what != TIMEOUT_HEADER)
 			timeout_set(&c->w->timeouts, &c->phase_limit, TIMEOUT_HEADER, c->w->now_ns);
-		c->in_looked_at = true;
 		return;
 	}
 	timeout_clear(&c->w->timeouts, &c->phase_limit);
@@ -223,8 +255,11 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 		return;
 	}
 	used += relay_start(r, bytes + used, len - used);
-	if (used < len && !buf_append(&c->in, bytes + used, len - used))
+	if (used < len && !buf_append(&c->in, bytes + used, len - used)) {
+		/* Bytes of the body, or of the next request, are lost. */
+		r->x.close_client = true;
 		relay_fail(r, REASON_NO_MEMORY);
+	}
 }
 
 static void client_eof(struct client *c, bool error)
@@ -232,7 +267,7 @@ static void client_eof(struct client *c, bool error)
 	if (c->relay == NULL || !c->relay->begun)
 		client_close(c, error ? REASON_CLIENT_RESET : REASON_CLIENT_CLOSED, false);
 	else
-		client_close(c, error ? REASON_CLIENT_RESET : REASON_CLIENT_EOF, false);
+		client_close(c, error ? relay_client_reason(c->relay) : REASON_CLIENT_EOF, false);
 }
 
 /* Read on in a head. Returns false when there is nothing more to do now. */
@@ -242,8 +277,8 @@ static bool client_read_head(struct client *c)
 	ssize_t n;
 
 	if (buf_left(&c->in) > 0 && !c->in_looked_at) {
-		if (c->relay == NULL && !client_head_begin(c))
-			return false;
+		if (c->relay == NULL && !client_head_begin(c, buf_at(&c->in), buf_left(&c->in)))
+			return true;
 		client_take_head(c, buf_at(&c->in), buf_left(&c->in), true);
 		return true;
 	}
@@ -258,15 +293,15 @@ static bool client_read_head(struct client *c)
 	}
 	c->read_ns = worker_clock(w);
 	w->budget_bytes -= n;
-	if (c->relay == NULL && !client_head_begin(c))
-		return false;
+	if (c->relay == NULL && !client_head_begin(c, w->scratch, (size_t)n))
+		return true;
 	if (buf_left(&c->in) == 0) {
 		client_take_head(c, w->scratch, (size_t)n, false);
 		return true;
 	}
 	if (!buf_append(&c->in, w->scratch, (size_t)n)) {
-		client_close(c, REASON_NO_MEMORY, false);
-		return false;
+		client_head_lost(c);
+		return true;
 	}
 	client_take_head(c, buf_at(&c->in), buf_left(&c->in), true);
 	return true;
@@ -373,7 +408,7 @@ static void client_refuse(struct client *c)
 	c->w->refused_count++;
 	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
 	if (c->relay == NULL) {
-		client_close(c, REASON_NO_MEMORY, false);
+		client_turn_away(c, NULL, 0, REASON_OVERLOAD);
 		return;
 	}
 	relay_refuse(c->relay, REASON_OVERLOAD);
@@ -381,33 +416,57 @@ static void client_refuse(struct client *c)
 	client_run(c);
 }
 
+static void client_conn_init(struct worker *w, struct conn *conn, int fd, const struct addr *local,
+			     const struct addr *peer, uint64_t opened_ns)
+{
+	int one = 1;
+
+	conn->fd = fd;
+	conn->leg = TAP_CLIENT;
+	conn->id = worker_next_conn(w);
+	conn->opened_ns = opened_ns;
+	conn->local = *local;
+	conn->peer = *peer;
+	/* What came with the connection is there already: it is tried before the first event. */
+	conn->readable = conn->writable = true;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	conn->fragment_len = (uint16_t)access_fragment(local, peer, opened_ns, conn->fragment,
+						       sizeof(conn->fragment));
+}
+
+/* No memory for a client, or no event: an answer, and the end. */
+static void client_conn_turn_away(struct worker *w, struct conn *conn)
+{
+	ssize_t n;
+
+	worker_lacks(w, "connection");
+	tap_open(w->tap, conn);
+	relay_turn_away(w, conn, w->now_ns, NULL, 0, REASON_NO_MEMORY);
+	/* A close with bytes unread would be an RST, which may overtake the answer. */
+	n = conn_shutdown(conn) ? conn_read(conn, w->scratch, WORKER_SCRATCH) : 0;
+	tap_close(w->tap, conn, reason_info(REASON_NO_MEMORY)->word);
+	conn_close(conn, n == CONN_ERROR);
+}
+
 bool client_new(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
 		uint64_t opened_ns, bool refuse)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	int one = 1;
 
 	if (c == NULL) {
-		close(fd);
+		struct conn conn = {0};
+
+		client_conn_init(w, &conn, fd, local, peer, opened_ns);
+		client_conn_turn_away(w, &conn);
 		return false;
 	}
+	client_conn_init(w, &c->conn, fd, local, peer, opened_ns);
 	c->w = w;
-	c->conn.fd = fd;
-	c->conn.leg = TAP_CLIENT;
-	c->conn.id = worker_next_conn(w);
-	c->conn.opened_ns = opened_ns;
-	c->conn.local = *local;
-	c->conn.peer = *peer;
-	/* What came with the connection is there already: it is tried before the first event. */
-	c->conn.readable = c->conn.writable = true;
 	c->read_ns = w->now_ns;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	c->conn.fragment_len = (uint16_t)access_fragment(local, peer, opened_ns, c->conn.fragment,
-							 sizeof(c->conn.fragment));
 	timeout_init(&c->phase_limit, client_phase_over);
 	timeout_init(&c->linger_limit, client_linger_over);
 	if (!conn_watch(&c->conn, w->base, client_event, c)) {
-		conn_close(&c->conn, false);
+		client_conn_turn_away(w, &c->conn);
 		free(c);
 		return false;
 	}

@@ -43,7 +43,7 @@ struct client {
 	struct timeout linger_limit;
 };
 
-/* Take over an accepted socket. False (fd closed): no memory. refuse: answer 503 at once. */
+/* Take over an accepted socket. False: no memory; answered 503 and closed. refuse: answer 503 at once. */
 bool client_new(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
 		uint64_t opened_ns, bool refuse) MUST_CHECK;
 

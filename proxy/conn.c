@@ -178,9 +178,9 @@ void conn_leg(struct conn *c, struct leg_record *leg)
 	leg->peer = c->peer;
 }
 
-void conn_shutdown(struct conn *c)
+bool conn_shutdown(struct conn *c)
 {
-	(void)shutdown(c->fd, SHUT_WR);
+	return shutdown(c->fd, SHUT_WR) == 0;
 }
 
 void conn_close(struct conn *c, bool reset)

@@ -10,6 +10,7 @@
 #ifndef PROXY_CONN_H
 #define PROXY_CONN_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,6 +63,12 @@ static inline size_t conn_pending(const struct conn *c)
 	return buf_left(&c->out);
 }
 
+/* Did it fail for want of memory, the kernel's or ours, and not because of the peer? */
+static inline bool conn_lacks_memory(const struct conn *c)
+{
+	return c->error == ENOMEM || c->error == ENOBUFS;
+}
+
 /* Watch the socket for everything, once and for all (edge triggered). False: no memory, no epoll. */
 bool conn_watch(struct conn *c, struct event_base *base, event_callback_fn fn,
 		void *arg) MUST_CHECK;
@@ -100,8 +107,11 @@ bool conn_flush(struct conn *c) MUST_CHECK;
 /* Begin the next exchange on it: the constant part of its leg, and its nth. */
 void conn_leg(struct conn *c, struct leg_record *leg);
 
-/* End our direction; pending bytes should have been flushed before. */
-void conn_shutdown(struct conn *c);
+/*
+ * End our direction; pending bytes should have been flushed before. False: the peer cannot be told,
+ * the connection is no more.
+ */
+bool conn_shutdown(struct conn *c) MUST_CHECK;
 
 /* Close. reset: by RST, whatever was pending. The struct stays until its owner frees it. */
 void conn_close(struct conn *c, bool reset);

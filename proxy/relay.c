@@ -293,6 +293,25 @@ static bool relay_over(struct relay *r)
 	return true;
 }
 
+/* The spare is in use within this call alone, so that one is always enough. */
+void relay_turn_away(struct worker *w, struct conn *client, uint64_t read_ns, const char *bytes,
+		     size_t len, enum reason why)
+{
+	struct relay *r = w->spare_relay;
+	struct buf none = {0};
+
+	r->w = w;
+	relay_prepare(r, client, &none);
+	r->message_off = client->read_off - len;
+	r->client_read_ns = read_ns;
+	relay_begin(r, bytes, len);
+	relay_fail(r, why);
+	if (!relay_over(r))
+		relay_fail(r, REASON_CLIENT_STALLED);
+	timeout_clear(&w->timeouts, &r->request_limit);
+	relay_report(r);
+}
+
 /* One limit: begin it when its class changed or its own kind of progress was made. */
 static void relay_limit(struct relay *r, struct timeout *t, enum timeout_class what, bool moved)
 {
@@ -339,10 +358,11 @@ static void relay_limits(struct relay *r)
 	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
 }
 
-static void relay_client_lost(struct relay *r)
+enum reason relay_client_reason(const struct relay *r)
 {
-	relay_fail(r,
-		   r->x.response == RESPONSE_TUNNEL ? REASON_TUNNEL_CLIENT : REASON_CLIENT_RESET);
+	if (conn_lacks_memory(r->client))
+		return REASON_NO_MEMORY;
+	return r->x.response == RESPONSE_TUNNEL ? REASON_TUNNEL_CLIENT : REASON_CLIENT_RESET;
 }
 
 /* Send what the client has not taken. */
@@ -354,7 +374,7 @@ static void relay_flush_client(struct relay *r)
 		return;
 	worker_clock(r->w);
 	if (!conn_flush(r->client))
-		relay_client_lost(r);
+		relay_fail(r, relay_client_reason(r));
 	else if (conn_pending(r->client) < before)
 		r->client_send_moved = true;
 }
@@ -366,7 +386,7 @@ enum relay_result relay_run(struct relay *r)
 	while (moved) {
 		relay_flush_client(r);
 		if (!relay_over(r) && r->client->error != 0)
-			relay_client_lost(r);
+			relay_fail(r, relay_client_reason(r));
 		if (relay_over(r))
 			return RELAY_FINISHED;
 		if (r->w->budget_bytes <= 0) {

@@ -130,6 +130,13 @@ enum http_progress relay_read_head(struct relay *r, const char *bytes, size_t le
  */
 size_t relay_start(struct relay *r, char *rest, size_t len);
 
+/*
+ * There is no memory for a relay, or none is worth it: answer these first bytes of a request (or
+ * none) with the worker's spare, report that, and be done. The connection is to be closed.
+ */
+void relay_turn_away(struct worker *w, struct conn *client, uint64_t read_ns, const char *bytes,
+		     size_t len, enum reason why);
+
 /* Answer before a byte was read: the exchange has no request. */
 void relay_refuse(struct relay *r, enum reason why);
 

@@ -11,6 +11,7 @@
 
 #include "common/attrib.h"
 #include "proxy/conn.h"
+#include "proxy/reason.h"
 
 struct relay;
 
@@ -25,6 +26,9 @@ bool relay_tunnel(struct relay *r) MUST_CHECK;
 
 /* Bytes for the client: notes range and time, fails the exchange when the client is gone. */
 void relay_send_client(struct relay *r, const struct iovec *parts, int count);
+
+/* Why the client's connection failed. */
+enum reason relay_client_reason(const struct relay *r);
 
 /* The size of the next read, after one whose bytes left `pending` behind. */
 uint32_t relay_next_read_size(uint32_t size, size_t got, size_t pending);

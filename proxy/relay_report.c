@@ -79,7 +79,9 @@ static void relay_settle_sent(struct relay *r)
 
 	if (byte_range_exists(&leg->interim))
 		range_reach(&leg->interim, MIN(leg->interim.past, r->client->sent_off));
-	if (byte_range_exists(&leg->response) && !byte_range_exists(&leg->tunnel_down))
+	if (byte_range_exists(&leg->tunnel_down))
+		range_reach(&leg->response, MIN(leg->response.past, r->client->sent_off));
+	else if (byte_range_exists(&leg->response))
 		range_reach(&leg->response, r->client->sent_off);
 }
 

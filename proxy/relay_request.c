@@ -129,7 +129,7 @@ static size_t relay_take_body(struct relay *r, char *bytes, size_t len)
 	r->x.rec.request_body_bytes = r->req_body.payload_bytes;
 	if (p == HTTP_BAD) {
 		range_reach(&r->x.rec.client.request, r->client->read_off);
-		relay_fail(r, REASON_BAD_REQUEST);
+		relay_fail(r, r->req_body.no_memory ? REASON_NO_MEMORY : REASON_BAD_REQUEST);
 		return used;
 	}
 	if (max > 0 && r->req_body.payload_bytes > max) {
@@ -206,7 +206,7 @@ static bool relay_read_body(struct relay *r)
 	if (n == CONN_AGAIN)
 		return false;
 	if (n < 0) {
-		relay_fail(r, n == CONN_EOF ? REASON_CLIENT_EOF : REASON_CLIENT_RESET);
+		relay_fail(r, n == CONN_EOF ? REASON_CLIENT_EOF : relay_client_reason(r));
 		return true;
 	}
 	r->client_read_ns = worker_clock(w);
@@ -217,8 +217,11 @@ static bool relay_read_body(struct relay *r)
 		r->client_read_size = relay_next_read_size(r->client_read_size, (size_t)n,
 							   conn_pending(&r->up->conn));
 	if (used < (size_t)n && r->x.request != REQUEST_CUT &&
-	    !buf_append(r->in, w->scratch + used, (size_t)n - used))
+	    !buf_append(r->in, w->scratch + used, (size_t)n - used)) {
+		/* The next request's first bytes are lost. */
+		r->x.close_client = true;
 		relay_fail(r, REASON_NO_MEMORY);
+	}
 	return true;
 }
 

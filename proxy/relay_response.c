@@ -27,7 +27,7 @@ void relay_send_client(struct relay *r, const struct iovec *parts, int count)
 	r->client_send_moved = true;
 	if (!conn_send(c, parts, count)) {
 		range_reach(range, c->sent_off);
-		relay_fail(r, REASON_CLIENT_RESET);
+		relay_fail(r, relay_client_reason(r));
 		return;
 	}
 	range_reach(range, c->sent_off);
@@ -77,7 +77,7 @@ static void response_interim(struct relay *r, const char *bytes, uint64_t past)
 	r->client_send_moved = true;
 	if (!conn_send(c, &part, 1)) {
 		range_reach(&x->rec.client.interim, c->sent_off);
-		relay_fail(r, REASON_CLIENT_RESET);
+		relay_fail(r, relay_client_reason(r));
 	}
 }
 
@@ -172,7 +172,7 @@ static void response_body(struct relay *r, size_t head_len, char *bytes, size_t 
 		p = http_body_filter(&r->resp_body, bytes, len, &used, &out_len, &tail, &tail_len);
 	x->rec.response_body_bytes = r->resp_body.payload_bytes;
 	if (p == HTTP_BAD) {
-		relay_fail(r, REASON_BAD_RESPONSE);
+		relay_fail(r, r->resp_body.no_memory ? REASON_NO_MEMORY : REASON_BAD_RESPONSE);
 		return;
 	}
 	if (head_len > 0 && out_len + tail_len > 0 && out_len + tail_len <= RELAY_JOIN_MAX) {
@@ -200,6 +200,32 @@ static void response_body(struct relay *r, size_t head_len, char *bytes, size_t 
 		response_tell_begin(r);
 	else
 		response_tell_progress(r);
+}
+
+/* A 101 is written in w->head; the bytes behind it are the tunnel's first. */
+static void response_switches(struct relay *r, size_t head_len, char *bytes, size_t len)
+{
+	struct exchange_record *rec = &r->x.rec;
+	struct conn *c = r->client;
+	struct iovec part = {r->w->head.data, head_len};
+	uint64_t past = r->resp_first + r->resp_head.len;
+
+	rec->status = 101;
+	exchange_moment(&r->x, MOMENT_BACKEND_RESPONSE_END, r->w->now_ns);
+	range_reach(&rec->backend.response, past);
+	exchange_set_response(&r->x, RESPONSE_TUNNEL);
+	r->x.close_client = true;
+	relay_send_client(r, &part, 1);
+	if (r->x.response != RESPONSE_TUNNEL)
+		return;
+	range_reach(&rec->client.response, c->sent_off + conn_pending(c));
+	range_begin(&rec->client.tunnel_down, rec->client.response.past);
+	if (conn_pending(c) == 0)
+		exchange_moment(&r->x, MOMENT_RESPONSE_END, r->w->now_ns);
+	range_begin(&rec->backend.tunnel_down, past);
+	part = (struct iovec){bytes, len};
+	if (!conn_send(c, &part, 1))
+		relay_fail(r, relay_client_reason(r));
 }
 
 /* A final head is complete at bytes[0, head.len); the body begins behind it. */
@@ -230,21 +256,7 @@ static void response_final(struct relay *r, char *bytes, size_t len)
 		return;
 	}
 	if (h->status == 101) {
-		struct iovec part = {w->head.data, head_len};
-
-		r->x.rec.status = 101;
-		exchange_moment(&r->x, MOMENT_BACKEND_RESPONSE_END, w->now_ns);
-		range_reach(&r->x.rec.backend.response, r->resp_first + h->len);
-		exchange_set_response(&r->x, RESPONSE_TUNNEL);
-		r->x.close_client = true;
-		relay_send_client(r, &part, 1);
-		if (r->x.response != RESPONSE_TUNNEL)
-			return;
-		exchange_moment(&r->x, MOMENT_RESPONSE_END, w->now_ns);
-		range_begin(&r->x.rec.backend.tunnel_down, r->resp_first + h->len);
-		part = (struct iovec){bytes + h->len, len - h->len};
-		if (!conn_send(r->client, &part, 1))
-			relay_fail(r, REASON_CLIENT_RESET);
+		response_switches(r, head_len, bytes + h->len, len - h->len);
 		return;
 	}
 	/* A malformed first piece of the body is still answered with 502: status is set once the
@@ -313,6 +325,8 @@ static void response_ended(struct relay *r, ssize_t n)
 {
 	enum reason why = n == CONN_EOF ? REASON_BACKEND_EOF : REASON_BACKEND_RESET;
 
+	if (n == CONN_ERROR && conn_lacks_memory(&r->up->conn))
+		why = REASON_NO_MEMORY;
 	if (r->x.response == RESPONSE_WAIT) {
 		backend_failed(r, why);
 	} else if (n == CONN_EOF && r->resp_head.framing == HTTP_BODY_UNTIL_CLOSE) {

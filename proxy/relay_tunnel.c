@@ -31,7 +31,9 @@ static bool tunnel_move(struct relay *r, struct conn *from, struct conn *to, boo
 		*closed = true;
 		if (r->x.why == REASON_DONE)
 			r->x.why = end;
-		conn_shutdown(to);
+		if (!conn_shutdown(to))
+			relay_fail(r, end == REASON_TUNNEL_CLIENT ? REASON_TUNNEL_BACKEND
+								  : REASON_TUNNEL_CLIENT);
 		return true;
 	}
 	r->w->budget_bytes -= n;
@@ -49,8 +51,9 @@ static void tunnel_note(struct relay *r)
 
 	range_begin(&c->tunnel_up, c->request.past);
 	range_reach(&c->tunnel_up, r->client->read_off);
-	range_begin(&c->tunnel_down, c->response.past);
 	range_reach(&c->tunnel_down, r->client->sent_off);
+	if (r->client->sent_off >= c->response.past)
+		exchange_moment(&r->x, MOMENT_RESPONSE_END, r->w->now_ns);
 	range_begin(&b->tunnel_up, b->request.past);
 	range_reach(&b->tunnel_up, r->up->conn.sent_off);
 	range_reach(&b->tunnel_down, r->up->conn.read_off);

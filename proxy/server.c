@@ -234,8 +234,10 @@ static void on_accepted(void *arg, int fd, const struct addr *local, const struc
 		}
 	}
 	atomic_fetch_add_explicit(&best->load, 1, memory_order_relaxed);
-	if (!worker_post(best, &m))
+	if (!worker_post(best, &m)) {
+		log_warning("worker %u: no memory: a connection was closed", best->index);
 		atomic_fetch_sub_explicit(&best->load, 1, memory_order_relaxed);
+	}
 }
 
 /* As many descriptors as may be had; the connection limit follows from them. */

@@ -16,11 +16,14 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proxy/acceptor.h"
+#include "proxy/answer.h"
 #include "proxy/client.h"
 #include "proxy/relay.h"
 
-#define WORKER_TICK_MS    50
-#define WORKER_SWEEP_MOST 4096
+#define WORKER_TICK_MS      50
+#define WORKER_SWEEP_MOST   4096
+#define WORKER_INBOX        64
+#define WORKER_SAY_EVERY_NS (10 * NS_PER_S)
 
 uint64_t worker_clock(struct worker *w)
 {
@@ -123,6 +126,14 @@ static bool worker_over_limit(struct worker *w)
 	return true;
 }
 
+void worker_lacks(struct worker *w, const char *what)
+{
+	if (w->said_ns != 0 && w->now_ns - w->said_ns < WORKER_SAY_EVERY_NS)
+		return;
+	w->said_ns = w->now_ns;
+	log_warning("worker %u: no memory for a %s: clients are answered 503", w->index, what);
+}
+
 void worker_adopt(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
 		  uint64_t opened_ns)
 {
@@ -163,36 +174,57 @@ static void worker_handle(struct worker *w, struct worker_message *m)
 	}
 }
 
+/* Two arrays take turns: one is filled while the other is read. */
 static void worker_inbox(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	struct worker_message *messages;
-	uint32_t count;
+	uint32_t count, cap;
 	uint64_t wakes;
 
 	(void)what;
-	if (read(fd, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
+	if (read(fd, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN && errno != EINTR)
 		log_warning("worker %u: inbox: %s", w->index, strerror(errno));
 	pthread_mutex_lock(&w->inbox_lock);
 	messages = w->inbox;
 	count = w->inbox_len;
-	w->inbox = NULL;
-	w->inbox_len = w->inbox_cap = 0;
+	cap = w->inbox_cap;
+	w->inbox = w->inbox_other;
+	w->inbox_cap = w->inbox_other_cap;
+	w->inbox_len = 0;
+	w->inbox_woken = false;
+	w->inbox_other = messages;
+	w->inbox_other_cap = cap;
 	pthread_mutex_unlock(&w->inbox_lock);
 	worker_clock(w);
 	for (uint32_t i = 0; i < count; i++)
 		worker_handle(w, &messages[i]);
-	free(messages);
+}
+
+/*
+ * Under the lock. EAGAIN: the counter is full, which wakes as well. Another failure leaves it to the
+ * next message.
+ */
+static void worker_wake(struct worker *w)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	if (w->inbox_woken)
+		return;
+	do {
+		n = write(w->inbox_fd, &one, sizeof(one));
+	} while (n < 0 && errno == EINTR);
+	w->inbox_woken = n > 0 || errno == EAGAIN;
+	if (!w->inbox_woken)
+		log_warning("worker %u: wake: %s", w->index, strerror(errno));
 }
 
 bool worker_post(struct worker *w, const struct worker_message *m)
 {
-	uint64_t one = 1;
-	bool wake;
-
 	pthread_mutex_lock(&w->inbox_lock);
 	if (w->inbox_len == w->inbox_cap) {
-		uint32_t cap = w->inbox_cap > 0 ? w->inbox_cap * 2 : 16;
+		uint32_t cap = w->inbox_cap * 2;
 		struct worker_message *grown = realloc(w->inbox, cap * sizeof(*grown));
 
 		if (grown == NULL) {
@@ -204,11 +236,9 @@ bool worker_post(struct worker *w, const struct worker_message *m)
 		w->inbox = grown;
 		w->inbox_cap = cap;
 	}
-	wake = w->inbox_len == 0;
 	w->inbox[w->inbox_len++] = *m;
+	worker_wake(w);
 	pthread_mutex_unlock(&w->inbox_lock);
-	if (wake && write(w->inbox_fd, &one, sizeof(one)) < 0)
-		log_warning("worker %u: wake: %s", w->index, strerror(errno));
 	return true;
 }
 
@@ -218,8 +248,7 @@ void worker_arm(struct worker *w)
 
 	if (w->tick_armed || w->timeouts.count == 0)
 		return;
-	w->tick_armed = true;
-	event_add(&w->tick_event, &tick);
+	w->tick_armed = event_add(&w->tick_event, &tick) == 0;
 }
 
 /* Hand the log's block over when it is old enough, and be woken for that. */
@@ -233,8 +262,7 @@ static void worker_tend_log(struct worker *w)
 		return;
 	wait_us = due_ns > w->now_ns ? (due_ns - w->now_ns) / NS_PER_US + 1 : 1;
 	wait.tv_usec = (suseconds_t)MIN(wait_us, 999999ULL);
-	w->log_armed = true;
-	event_add(&w->log_event, &wait);
+	w->log_armed = event_add(&w->log_event, &wait) == 0;
 }
 
 static void worker_run_again(struct worker *w)
@@ -320,6 +348,8 @@ static struct event_base *worker_base(void)
 
 static bool worker_events(struct worker *w)
 {
+	static const struct timeval soon;
+
 	w->base = worker_base();
 	w->inbox_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->base == NULL || w->inbox_fd < 0)
@@ -330,7 +360,18 @@ static bool worker_events(struct worker *w)
 	    evtimer_assign(&w->log_event, w->base, worker_log_due, w) != 0 ||
 	    evtimer_assign(&w->stop_event, w->base, worker_stop_over, w) != 0)
 		return false;
-	return event_add(&w->inbox_event, NULL) == 0;
+	/* Timers take memory on their first use: better now than when it has run out. */
+	return event_add(&w->inbox_event, NULL) == 0 && event_add(&w->tick_event, &soon) == 0 &&
+	       event_add(&w->log_event, &soon) == 0;
+}
+
+/* A message that stops the worker must not fail for want of memory. */
+static bool worker_inboxes(struct worker *w)
+{
+	w->inbox = calloc(WORKER_INBOX, sizeof(*w->inbox));
+	w->inbox_other = calloc(WORKER_INBOX, sizeof(*w->inbox));
+	w->inbox_cap = w->inbox_other_cap = WORKER_INBOX;
+	return w->inbox != NULL && w->inbox_other != NULL;
 }
 
 struct worker *worker_new(unsigned index, struct worker_shared *shared)
@@ -354,7 +395,9 @@ struct worker *worker_new(unsigned index, struct worker_shared *shared)
 	timeouts_init(&w->timeouts);
 	worker_durations(w);
 	w->scratch = malloc(WORKER_SCRATCH);
-	if (w->scratch == NULL || !worker_events(w))
+	w->spare_relay = calloc(1, sizeof(*w->spare_relay));
+	if (w->scratch == NULL || w->spare_relay == NULL || !buf_reserve(&w->head, ANSWER_MAX) ||
+	    !worker_inboxes(w) || !worker_events(w))
 		goto fail;
 	/* Touched now, so that memory does not seem to grow under the first load. */
 	memset(w->scratch, 0, WORKER_SCRATCH);
@@ -400,10 +443,13 @@ void worker_free(struct worker *w)
 		if (w->inbox[i].fd >= 0)
 			close(w->inbox[i].fd);
 	free(w->inbox);
+	free(w->inbox_other);
 	while ((r = TAILQ_FIRST(&w->free_relays)) != NULL) {
 		TAILQ_REMOVE(&w->free_relays, r, link);
 		relay_destroy(r);
 	}
+	if (w->spare_relay != NULL)
+		relay_destroy(w->spare_relay);
 	acceptor_free(w->acceptor);
 	tap_free(w->tap);
 	access_writer_free(w->log);

@@ -95,6 +95,8 @@ struct worker {
 	struct relay_list free_relays; /* at most WORKER_RELAYS_KEPT */
 	struct relay_list resolving;   /* wait for the backend's addresses */
 	uint32_t free_relay_count;
+	struct relay *spare_relay; /* answers where there is no memory for another */
+	uint64_t said_ns;          /* monotonic: when that was last said, or 0 */
 	uint32_t client_count;
 	uint32_t refused_count; /* of them: lingering after an overload answer */
 
@@ -114,6 +116,10 @@ struct worker {
 	struct worker_message *inbox;
 	uint32_t inbox_len;
 	uint32_t inbox_cap;
+	struct worker_message
+		*inbox_other; /* the array that is being read, or waits to be filled */
+	uint32_t inbox_other_cap;
+	bool inbox_woken; /* the eventfd tells of what is in the inbox */
 
 	atomic_uint_fast32_t load; /* connections given to it and not closed */
 	uint64_t exchanges;
@@ -140,6 +146,9 @@ uint64_t worker_clock(struct worker *w);
 
 /* Numbers of a run's connections, on both legs, from 1. */
 uint64_t worker_next_conn(struct worker *w);
+
+/* Say, now and then, that something could not be had for a client. */
+void worker_lacks(struct worker *w, const char *what);
 
 /* Limits were set: have the tick running. */
 void worker_arm(struct worker *w);
