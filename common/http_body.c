@@ -79,6 +79,8 @@ static void pass_data(struct http_body *b, struct span *s)
 		n = (size_t)b->left;
 	if (s->w != s->r)
 		memmove(s->w, s->r, n);
+	if (UNLIKELY(b->sink != NULL))
+		b->sink(b->sink_arg, s->w, n);
 	s->r += n;
 	s->w += n;
 	b->left -= n;
@@ -457,6 +459,12 @@ void http_body_fini(struct http_body *b)
 	free(b->trailer);
 	free(b->named);
 	*b = (struct http_body){0};
+}
+
+void http_body_watch(struct http_body *b, http_body_sink *sink, void *arg)
+{
+	b->sink = sink;
+	b->sink_arg = arg;
 }
 
 bool http_body_done(const struct http_body *b)

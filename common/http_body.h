@@ -20,9 +20,14 @@ enum http_body_output {
 	HTTP_BODY_DECODED, /* payload only; trailers dropped */
 };
 
+/* Is shown payload, without framing, as it passes. */
+typedef void http_body_sink(void *arg, const char *bytes, size_t len);
+
 struct http_body {
 	enum http_framing framing;
 	enum http_body_output output;
+	http_body_sink *sink; /* NULL: nobody looks */
+	void *sink_arg;
 	uint64_t left;          /* of the length, or of the current chunk */
 	uint64_t payload_bytes; /* seen so far */
 	const char *fault_text; /* HTTP_BAD: one static sentence */
@@ -53,6 +58,9 @@ void http_body_fini(struct http_body *b);
  */
 bool http_body_forbid_named(struct http_body *b, const struct http_head *h,
 			    const char *bytes) MUST_CHECK;
+
+/* Show every piece of payload to sink, until the next init. */
+void http_body_watch(struct http_body *b, http_body_sink *sink, void *arg);
 
 /* True if the body was complete before any byte (no body, or length 0). */
 bool http_body_done(const struct http_body *b);

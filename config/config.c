@@ -76,7 +76,7 @@ static const struct choice request_ids_choices[] = {
 
 static const struct choice soap_choices[] = {
 	{"action", CONFIG_SOAP_ACTION, NULL},
-	{"full", CONFIG_SOAP_FULL, "this version does not read SOAP bodies; action or off"},
+	{"full", CONFIG_SOAP_FULL, NULL},
 	{"off", CONFIG_SOAP_OFF, NULL},
 	{NULL, 0, NULL},
 };

@@ -283,10 +283,30 @@ static char *put_backend(char *p, const struct access_line *line)
 	return PUT(p, "]}");
 }
 
+/* Operation and fault, where they were looked for and found. */
+static char *put_soap_read(char *p, const struct access_line *line, bool *cut)
+{
+	p = PUT(p, ",\"operation\":");
+	p = put_text(p, &line->soap_operation, cut);
+	if (line->soap_fault_code.bytes == NULL && line->soap_fault_string.bytes == NULL)
+		return PUT(p, ",\"fault\":null}");
+	p = PUT(p, ",\"fault\":{\"code\":");
+	p = put_text(p, &line->soap_fault_code, cut);
+	p = PUT(p, ",\"string\":");
+	p = put_text(p, &line->soap_fault_string, cut);
+	return PUT(p, "}}");
+}
+
+static bool is_soap_read(const struct access_line *line)
+{
+	return line->soap_operation.bytes != NULL || line->soap_fault_code.bytes != NULL ||
+	       line->soap_fault_string.bytes != NULL;
+}
+
 /* What the client asked for: from "v" to "soap". */
 static char *put_request(char *p, const struct access_line *line)
 {
-	bool cut = false;
+	bool cut = line->soap_cut;
 
 	p = PUT(p, "{\"v\":1,\"run\":\"");
 	p = put_hex32(p, line->x->run);
@@ -312,7 +332,10 @@ static char *put_request(char *p, const struct access_line *line)
 	p = put_text(p, &line->traceparent, &cut);
 	p = PUT(p, ",\"soap\":{\"action\":");
 	p = put_text(p, &line->soap_action, &cut);
-	p = PUT(p, ",\"operation\":null,\"fault\":null}");
+	if (UNLIKELY(is_soap_read(line)))
+		p = put_soap_read(p, line, &cut);
+	else
+		p = PUT(p, ",\"operation\":null,\"fault\":null}");
 	return cut ? PUT(p, ",\"cut\":true") : p;
 }
 
@@ -341,8 +364,9 @@ size_t access_line_max(const struct access_line *line)
 {
 	return FIXED_MAX + text_max(&line->method) + text_max(&line->target) +
 	       text_max(&line->host) + text_max(&line->request_id) + text_max(&line->traceparent) +
-	       text_max(&line->soap_action) + line->client_fragment.len +
-	       line->backend_fragment.len;
+	       text_max(&line->soap_action) + text_max(&line->soap_operation) +
+	       text_max(&line->soap_fault_code) + text_max(&line->soap_fault_string) +
+	       line->client_fragment.len + line->backend_fragment.len;
 }
 
 size_t access_line_format(const struct access_line *line, char *out, size_t cap)

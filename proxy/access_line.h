@@ -17,7 +17,7 @@
 /*
  * No line is longer than that, whatever the texts are (fragments as access_fragment() makes them).
  */
-#define ACCESS_LINE_MAX (96 * 1024)
+#define ACCESS_LINE_MAX (128 * 1024)
 
 /* The most bytes that this line can need. Cheap: looks at lengths only. */
 size_t access_line_max(const struct access_line *line);

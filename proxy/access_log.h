@@ -33,7 +33,11 @@ struct access_line {
 	struct access_text traceparent;
 	struct access_text
 		soap_action; /* SOAPAction's value without quotes, or of Content-Type's action= */
-	int8_t minor;        /* HTTP/1.minor; -1: not known */
+	struct access_text soap_operation;
+	struct access_text soap_fault_code; /* with the string's both NULL: no fault */
+	struct access_text soap_fault_string;
+	bool soap_cut;                      /* one of these three is longer than it stands here */
+	int8_t minor;                       /* HTTP/1.minor; -1: not known */
 	struct access_text client_fragment; /* from access_fragment() */
 	struct access_text backend_fragment;
 };

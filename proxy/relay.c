@@ -79,6 +79,7 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->replayable = true;
 	r->ids.own_request_id = r->ids.own_traceparent = false;
 	r->resp_begun = r->ends_by_close = false;
+	r->soap_request = r->soap_response = NULL;
 	r->up_read_size = r->client_read_size = RELAY_READ_FIRST;
 	r->backend_fragment_len = 0;
 	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
@@ -133,6 +134,10 @@ void relay_free(struct relay *r)
 	struct worker *w = r->w;
 
 	backend_drop(r, REASON_ABANDONED);
+	if (UNLIKELY(r->soap_request != NULL || r->soap_response != NULL)) {
+		soap_reader_free(r->soap_request);
+		soap_reader_free(r->soap_response);
+	}
 	timeout_clear(&w->timeouts, &r->body_limit);
 	timeout_clear(&w->timeouts, &r->send_limit);
 	timeout_clear(&w->timeouts, &r->request_limit);
@@ -228,6 +233,19 @@ static size_t relay_write_answer(struct relay *r, enum reason why, size_t *body_
 		return reflection_write(h, buf_at(&r->raw), close, now_s, w->head.data, body_len);
 	return answer_write(why, form, r->x.rec.id, close, h->method == HTTP_METHOD_HEAD, now_s,
 			    w->head.data, body_len);
+}
+
+struct soap_reader *relay_watch(const struct relay *r, enum soap_side side,
+				const struct http_head *h, const char *bytes,
+				struct http_body *body)
+{
+	struct soap_reader *reader = NULL;
+
+	if (r->w->cfg->log.soap == CONFIG_SOAP_FULL && !http_body_done(body))
+		reader = soap_reader_new(side, h, bytes);
+	if (reader != NULL)
+		http_body_watch(body, soap_reader_feed, reader);
+	return reader;
 }
 
 static void relay_answer(struct relay *r, enum reason why)

@@ -25,6 +25,7 @@
 #include "proxy/timeouts.h"
 #include "proxy/upstream.h"
 
+struct soap_reader;
 struct worker;
 
 /* The request buffer: what is in it can be sent again. */
@@ -96,6 +97,10 @@ struct relay {
 	bool client_read_moved;
 	bool client_send_moved;
 	bool backend_moved;
+
+	/* log.soap = full: what reads the two bodies as they pass; NULL else */
+	struct soap_reader *soap_request;
+	struct soap_reader *soap_response;
 
 	bool tunnel_up_closed;   /* the client's end-of-file was passed on */
 	bool tunnel_down_closed; /* the backend's likewise */

@@ -10,8 +10,11 @@
 #include <stdint.h>
 
 #include "common/attrib.h"
+#include "common/http_body.h"
+#include "common/http_head.h"
 #include "proxy/conn.h"
 #include "proxy/reason.h"
+#include "proxy/soap.h"
 
 struct relay;
 
@@ -29,6 +32,14 @@ void relay_send_client(struct relay *r, const struct iovec *parts, int count);
 
 /* Why the client's connection failed. */
 enum reason relay_client_reason(const struct relay *r);
+
+/*
+ * The body behind this head begins, which stands at bytes: with log.soap = full have it read as it
+ * passes. NULL when nothing is to be read; the caller keeps and frees the reader.
+ */
+struct soap_reader *relay_watch(const struct relay *r, enum soap_side side,
+				const struct http_head *h, const char *bytes,
+				struct http_body *body) MUST_CHECK;
 
 /* The size of the next read, after one whose bytes left `pending` behind. */
 uint32_t relay_next_read_size(uint32_t size, size_t got, size_t pending);

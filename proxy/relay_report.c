@@ -6,6 +6,7 @@
 #include "common/media_type.h"
 #include "proxy/access_line.h"
 #include "proxy/relay.h"
+#include "proxy/soap.h"
 #include "proxy/worker.h"
 
 #define ACTION_MAX (ACCESS_TEXT_MAX + 1) /* one more than is logged, so that a cut is told */
@@ -72,6 +73,32 @@ static struct access_text traceparent(const struct relay *r)
 	return text_of(r, r->req_head.traceparent);
 }
 
+static struct access_text soap_text(const struct soap_reader *from, enum soap_what what, bool *cut)
+{
+	const struct soap_text *t = soap_reader_text(from, what);
+
+	if (!t->known)
+		return (struct access_text){0};
+	*cut = *cut || t->cut;
+	return (struct access_text){t->bytes, t->len};
+}
+
+/* What was read of the bodies, also of one that did not come to its end. */
+static void report_soap(const struct relay *r, struct access_line *line)
+{
+	if (r->soap_request != NULL) {
+		soap_reader_end(r->soap_request);
+		line->soap_operation = soap_text(r->soap_request, SOAP_OPERATION, &line->soap_cut);
+	}
+	if (r->soap_response != NULL) {
+		soap_reader_end(r->soap_response);
+		line->soap_fault_code =
+			soap_text(r->soap_response, SOAP_FAULT_CODE, &line->soap_cut);
+		line->soap_fault_string =
+			soap_text(r->soap_response, SOAP_FAULT_STRING, &line->soap_cut);
+	}
+}
+
 /* What send() had accepted in the end. */
 static void relay_settle_sent(struct relay *r)
 {
@@ -103,6 +130,7 @@ void relay_report(struct relay *r)
 		.backend_fragment = {r->backend_fragment, r->backend_fragment_len},
 	};
 
+	report_soap(r, &line);
 	relay_settle_sent(r);
 	exchange_finish(&r->x);
 	/* The client went away before the first byte: it was told no status. */

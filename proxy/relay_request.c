@@ -165,6 +165,7 @@ size_t relay_start(struct relay *r, char *rest, size_t len)
 		x->close_client = true;
 	http_body_init(&r->req_body, r->req_head.framing, r->req_head.content_length,
 		       HTTP_BODY_AS_IS, r->w->cfg->proxy.max_header_bytes);
+	r->soap_request = relay_watch(r, SOAP_REQUEST, &r->req_head, buf_at(&r->raw), &r->req_body);
 	exchange_set_request(x, REQUEST_BODY);
 	if (http_body_done(&r->req_body))
 		relay_request_done(r, len + buf_left(r->in));

@@ -255,6 +255,7 @@ static void response_final(struct relay *r, char *bytes, size_t len)
 		relay_fail(r, REASON_NO_MEMORY);
 		return;
 	}
+	r->soap_response = relay_watch(r, SOAP_RESPONSE, h, bytes, &r->resp_body);
 	if (h->status == 101) {
 		response_switches(r, head_len, bytes + h->len, len - h->len);
 		return;

@@ -58,6 +58,15 @@ static void keep(struct outcome *o, const char *bytes, size_t len)
 	o->out_len += len;
 }
 
+/* The sink: every byte of payload, once. */
+static void see(void *arg, const char *bytes, size_t len)
+{
+	uint64_t *seen = arg;
+
+	CHECK(len > 0 && bytes != NULL);
+	*seen += len;
+}
+
 static void feed(struct http_body *b, struct outcome *o, const char *bytes, size_t len)
 {
 	char *buf = malloc(len > 0 ? len : 1); /* exact, so that a byte too far is found */
@@ -83,11 +92,13 @@ static void run(struct http_body *b, struct outcome *o, const struct choice *c,
 		enum http_body_output output, const char *bytes, size_t len, uint32_t seed)
 {
 	size_t at = 0;
+	uint64_t seen = 0;
 
 	/* what is written is never more than what was read, but for the last chunk "0\r\n\r\n" */
 	*o = (struct outcome){.progress = HTTP_MORE, .out = malloc(len + 8)};
 	CHECK(o->out != NULL);
 	http_body_init(b, c->framing, c->length, output, c->max_trailer_bytes);
+	http_body_watch(b, see, &seen);
 	if (http_body_done(b))
 		o->progress = HTTP_DONE;
 	while (o->progress == HTTP_MORE && at < len) {
@@ -103,6 +114,7 @@ static void run(struct http_body *b, struct outcome *o, const struct choice *c,
 		at += step;
 	}
 	o->payload_bytes = b->payload_bytes;
+	CHECK(seen == o->payload_bytes);
 	o->fault_text = b->fault_text;
 	CHECK(http_body_done(b) == (o->progress == HTTP_DONE));
 }

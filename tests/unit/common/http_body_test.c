@@ -19,6 +19,8 @@ struct outcome {
 	size_t used;
 	char out[OUT_MAX];
 	size_t out_len;
+	char seen[OUT_MAX]; /* payload that the sink was shown */
+	size_t seen_len;
 	uint64_t payload_bytes;
 	const char *fault_text;
 };
@@ -39,6 +41,15 @@ static void keep(struct outcome *o, const char *bytes, size_t len)
 	if (len > 0)
 		memcpy(o->out + o->out_len, bytes, len);
 	o->out_len += len;
+}
+
+static void see(void *arg, const char *bytes, size_t len)
+{
+	struct outcome *o = arg;
+
+	cr_assert_leq(o->seen_len + len, OUT_MAX);
+	memcpy(o->seen + o->seen_len, bytes, len);
+	o->seen_len += len;
 }
 
 /* One piece; what it was allowed to change and tell is checked here for every test. */
@@ -76,6 +87,7 @@ static void run(struct outcome *o, const struct input *in, size_t step)
 
 	*o = (struct outcome){.progress = HTTP_MORE};
 	http_body_init(&body, in->framing, in->length, in->output, in->max_trailer_bytes);
+	http_body_watch(&body, see, o);
 	while (o->progress == HTTP_MORE && at < in->len) {
 		size_t n = in->len - at;
 
@@ -88,6 +100,7 @@ static void run(struct outcome *o, const struct input *in, size_t step)
 	}
 	o->payload_bytes = body.payload_bytes;
 	o->fault_text = body.fault_text;
+	cr_assert_eq(o->seen_len, o->payload_bytes);
 	cr_assert_eq(http_body_done(&body), o->progress == HTTP_DONE);
 	guarded_free(g);
 }
@@ -101,6 +114,7 @@ static void run_every_way(const struct input *in)
 		cr_assert_eq(other.progress, first.progress, "step %zu of %s", step, in->bytes);
 		cr_assert_eq(other.payload_bytes, first.payload_bytes, "step %zu", step);
 		cr_assert_eq(other.fault_text, first.fault_text, "step %zu of %s", step, in->bytes);
+		cr_assert_arr_eq(other.seen, first.seen, first.seen_len, "step %zu", step);
 		if (first.progress == HTTP_BAD)
 			continue;
 		cr_assert_eq(other.used, first.used, "step %zu of %s", step, in->bytes);

@@ -294,6 +294,28 @@ Test(access_line, long_texts_are_cut_between_characters)
 	expect_cut("\xf0\x9f\x98\x80", ACCESS_TEXT_MAX - 1, ACCESS_TEXT_MAX - 1);
 }
 
+/* The three that are read out of bodies (log.soap = full). */
+Test(access_line, operation_and_fault)
+{
+	struct sample s;
+
+	sample_init(&s);
+	s.line.soap_operation = sample_text("ConversionRate");
+	cr_expect_str_eq(between(format(&s.line), "\"soap\":", ",\"status\""),
+			 "{\"action\":\"urn:ConversionRate\",\"operation\":\"ConversionRate\","
+			 "\"fault\":null}");
+	s.line.soap_fault_code = sample_text("soap:Server");
+	s.line.soap_fault_string = sample_text("no \"rate\" \xe2\x82\xac");
+	cr_expect_str_eq(between(format(&s.line), "\"operation\":", ",\"status\""),
+			 "\"ConversionRate\",\"fault\":{\"code\":\"soap:Server\","
+			 "\"string\":\"no \\\"rate\\\" \xe2\x82\xac\"}}");
+	s.line.soap_fault_code = (struct access_text){0};
+	s.line.soap_cut = true;
+	cr_expect_str_eq(
+		between(format(&s.line), "\"fault\":", ",\"status\""),
+		"{\"code\":null,\"string\":\"no \\\"rate\\\" \xe2\x82\xac\"}},\"cut\":true");
+}
+
 Test(access_line, any_cut_text_says_so)
 {
 	struct sample s;
