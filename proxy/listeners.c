@@ -68,10 +68,14 @@ bool listeners_bind(struct listeners *l, const struct config_proxy *cfg)
 			listeners_close(l);
 			return false;
 		}
-		if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
-			addr_from_sockaddr(&want, (const struct sockaddr *)&ss);
-		l->addrs[l->count] = want;
-		l->fds[l->count++] = fd;
+		l->fds[l->count] = fd;
+		l->addrs[l->count++] = want;
+		if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) {
+			log_error("listen on %s: its address: %s", text, strerror(errno));
+			listeners_close(l);
+			return false;
+		}
+		addr_from_sockaddr(&l->addrs[l->count - 1], (const struct sockaddr *)&ss);
 	}
 	if (l->count > 0)
 		return true;

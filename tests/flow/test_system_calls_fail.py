@@ -24,7 +24,7 @@ import threading
 
 import pytest
 
-from faults import EVER, SHORT, Rig
+from faults import ANY, EVER, LOCAL, OTHER, SHORT, STREAM, Rig
 
 CASES = {
     "accept4": ["EMFILE", "ENOBUFS", "ECONNABORTED", "EINTR", "EPERM"],
@@ -126,3 +126,33 @@ def test_much_fails_at_once(origin, proxy, tmp_path, storm):
     for call in STORMS[storm]:
         assert rig.faults.hits(call) > 0, call
     rig.finish()
+
+
+@pytest.mark.parametrize("call,error,every", [
+    ("write", "EINTR", 2), ("read", "EINTR", 2), ("realloc", "ENOMEM", 3), ("calloc", "ENOMEM", 3),
+    ("epoll_ctl", "ENOSPC", 5), ("accept4", "ECONNABORTED", 3)])
+def test_several_workers(origin, proxy, tmp_path, call, error, every):
+    """A connection passes through the main thread and a worker's inbox."""
+    rig = Rig(origin, proxy, tmp_path, settings={"proxy.workers": 3})
+    rig.faults.arm(call, error_of(error), count=EVER, every=every,
+                   kind=OTHER if call in ("write", "read") else ANY)
+    for _ in range(10):
+        rig.errands.run(f"each {every}th {call}: {error}")
+    assert rig.faults.hits(call) > 0
+    rig.finish()
+    assert not rig.errands.unanswered()
+
+
+@pytest.mark.capture
+@pytest.mark.parametrize("call,error", [
+    ("send", "EPIPE"), ("send", "ENOBUFS"), ("send", "EAGAIN"), ("recv", "ECONNRESET"),
+    ("recv", "EINTR"), ("ioctl", "ENOTTY"), ("setsockopt", "EPERM")])
+def test_the_tap(origin, proxy, tmp_path, call, error):
+    """Whatever happens to it, requests do not notice."""
+    rig = Rig(origin, proxy, tmp_path, trace=True)
+    rig.faults.arm(call, error_of(error), count=EVER, every=2,
+                   kind=STREAM if call == "ioctl" else LOCAL)
+    for _ in range(5):
+        assert rig.errands.run(f"tap: {call}: {error}") == rig.whole
+    rig.faults.off()
+    rig.errands.judge()
