@@ -25,6 +25,19 @@ static size_t put_u32(char *out, uint32_t value)
 	return n;
 }
 
+/* By hand: inet_ntop() goes through printf, which costs a tenth of a request in the proxy. */
+static size_t put_ip4(char *out, const uint8_t ip[4])
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (i > 0)
+			out[n++] = '.';
+		n += put_u32(out + n, ip[i]);
+	}
+	return n;
+}
+
 size_t addr_format_ip(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
 	size_t n;
@@ -34,7 +47,12 @@ size_t addr_format_ip(const struct addr *a, char out[ADDR_TEXT_MAX])
 		out[1] = '\0';
 		return 1;
 	}
-	inet_ntop(a->family == ADDR_IP4 ? AF_INET : AF_INET6, a->ip, out, ADDR_TEXT_MAX);
+	if (a->family == ADDR_IP4) {
+		n = put_ip4(out, a->ip);
+		out[n] = '\0';
+		return n;
+	}
+	inet_ntop(AF_INET6, a->ip, out, ADDR_TEXT_MAX);
 	n = strlen(out);
 	if (a->scope_id != 0) {
 		out[n++] = '%';

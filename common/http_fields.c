@@ -269,9 +269,9 @@ bool http_digits_read(const char *text, size_t len, uint64_t max, uint64_t *valu
 	for (size_t i = 0; i < len; i++) {
 		uint64_t digit = (uint64_t)(uint8_t)text[i] - '0';
 
-		if (digit > 9 || v > max / 10 || v * 10 > max - digit)
+		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, digit, &v) || v > max)
 			return false;
-		v = v * 10 + digit;
 	}
 	*value = v;
 	return len > 0;
