@@ -5,6 +5,7 @@ sends is recorded with the connection's number, from 1. An exception in a script
 the origin is stopped, unless the test said `forgive`.
 """
 
+import errno
 import socket
 import threading
 import time
@@ -191,8 +192,21 @@ class Origin:
             raise AssertionError(f"backend connection {number}: {error!r}") from error
 
 
+HELD = []
+
+
 def dead_port():
-    """A loopback port on which nobody listens: bound once, and closed again."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A loopback port on which nobody listens: bound, and held so that nobody else gets it."""
+    while True:
+        four, six = socket.socket(), socket.socket(socket.AF_INET6)
+        four.bind(("127.0.0.1", 0))
+        port = four.getsockname()[1]
+        try:
+            six.bind(("::1", port))
+        except OSError as error:
+            six.close()
+            if error.errno == errno.EADDRINUSE:
+                four.close()
+                continue
+        HELD.extend((four, six))
+        return port
