@@ -7,7 +7,7 @@ import time
 import pytest
 
 import check
-from origin import answer, dead_port, response
+from origin import answer, dead_port, response, revive
 import peer as peers
 
 
@@ -151,6 +151,7 @@ def test_a_backend_that_comes_back(origin, proxy, peer):
     front = proxy(f"http://127.0.0.1:{port}")
     client = peer(front)
     assert client.get().status == 502
+    revive(port)
     origin(address=("127.0.0.1", port))
     assert client.get().status == 200
     assert [line["end"] for line in front.lines(2)] == ["connect-refused", "done"]

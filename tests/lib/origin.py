@@ -192,7 +192,7 @@ class Origin:
             raise AssertionError(f"backend connection {number}: {error!r}") from error
 
 
-HELD = []
+HELD = {}
 
 
 def dead_port():
@@ -208,5 +208,11 @@ def dead_port():
             if error.errno == errno.EADDRINUSE:
                 four.close()
                 continue
-        HELD.extend((four, six))
+        HELD[port] = (four, six)
         return port
+
+
+def revive(port):
+    """Let go of a dead port: whoever listens on it now is the backend that came back."""
+    for each in HELD.pop(port):
+        each.close()
