@@ -24,6 +24,7 @@ struct seen {
 	bool close;
 	bool upgrade_option; /* Connection: upgrade */
 	bool websocket;      /* Upgrade: websocket */
+	bool protocol_other; /* Upgrade: something else, perhaps too */
 	bool expect_continue;
 	uint32_t options; /* of all Connection fields together */
 };
@@ -120,6 +121,20 @@ static void keep_alive_read(struct http_head *h, struct seen *s, const struct ht
 			h->keep_alive_timeout_s = (uint32_t)seconds;
 }
 
+static void upgrade_read(struct seen *s, const struct http_field *f)
+{
+	const char *at = value_of(s, f);
+	const char *end = at + f->value.len;
+	const char *protocol;
+	size_t len;
+
+	while (http_list_next(&at, end, &protocol, &len))
+		if (http_text_is(protocol, len, "websocket"))
+			s->websocket = true;
+		else
+			s->protocol_other = true;
+}
+
 static enum http_fault field_read(struct http_head *h, struct seen *s, struct http_field *f)
 {
 	switch (f->id) {
@@ -137,7 +152,7 @@ static enum http_fault field_read(struct http_head *h, struct seen *s, struct ht
 		s->expect_continue |= http_list_has(value_of(s, f), f->value.len, "100-continue");
 		return HTTP_FAULT_NONE;
 	case HTTP_FIELD_UPGRADE:
-		s->websocket |= http_list_has(value_of(s, f), f->value.len, "websocket");
+		upgrade_read(s, f);
 		return HTTP_FAULT_NONE;
 	case HTTP_FIELD_MAX_FORWARDS:
 		max_forwards_read(h, s, f);
@@ -239,7 +254,8 @@ static enum http_fault switching_check(struct http_head *h, const struct seen *s
 {
 	if (h->status != 101)
 		return HTTP_FAULT_NONE;
-	h->upgrade_websocket = asked && h->minor == 1 && s->upgrade_option && s->websocket;
+	h->upgrade_websocket =
+		asked && h->minor == 1 && s->upgrade_option && s->websocket && !s->protocol_other;
 	return h->upgrade_websocket ? HTTP_FAULT_NONE : HTTP_FAULT_SYNTAX;
 }
 

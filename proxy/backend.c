@@ -142,8 +142,12 @@ static void backend_note_ranges(struct relay *r)
 	if (byte_range_exists(&leg->request) &&
 	    r->x.rec.at_us[MOMENT_BACKEND_REQUEST_END] == MOMENT_NEVER)
 		range_reach(&leg->request, r->up->conn.sent_off);
-	if (r->resp_begun && r->x.rec.at_us[MOMENT_BACKEND_RESPONSE_END] == MOMENT_NEVER &&
-	    r->x.response != RESPONSE_TUNNEL) {
+	if (r->tunnel) {
+		range_reach(&leg->tunnel_up, r->up->conn.sent_off);
+		range_reach(&leg->tunnel_down, r->up->conn.read_off);
+		return;
+	}
+	if (r->resp_begun && r->x.rec.at_us[MOMENT_BACKEND_RESPONSE_END] == MOMENT_NEVER) {
 		range_begin(&leg->response, r->resp_first);
 		range_reach(&leg->response, r->up->conn.read_off);
 	}

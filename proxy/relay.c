@@ -82,8 +82,9 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->soap_request = r->soap_response = NULL;
 	r->up_read_size = r->client_read_size = RELAY_READ_FIRST;
 	r->backend_fragment_len = 0;
-	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
-	r->tunnel_up_closed = r->tunnel_down_closed = false;
+	r->client_read_moved = r->client_send_moved = r->backend_moved = r->tunnel_moved = false;
+	r->tunnel = r->tunnel_up_closed = r->tunnel_down_closed = false;
+	r->tunnel_end = REASON_DONE;
 	r->told_request = r->told_response = (struct tap_throttle){0};
 	r->x = (struct exchange){.why = REASON_DONE};
 	timeout_init(&r->body_limit, relay_body_over);
@@ -276,7 +277,8 @@ void relay_fail(struct relay *r, enum reason why)
 	struct exchange *x = &r->x;
 	bool cut = x->response == RESPONSE_BODY ||
 		   (x->response == RESPONSE_DONE && conn_pending(r->client) > 0);
-	bool closing_framing = x->response == RESPONSE_TUNNEL || (cut && r->ends_by_close);
+	bool closing_framing = (x->response == RESPONSE_TUNNEL && conn_pending(r->client) > 0) ||
+			       (cut && r->ends_by_close);
 	uint16_t status = exchange_fail(x, why);
 
 	backend_drop(r, why);
@@ -368,19 +370,16 @@ static void relay_limits(struct relay *r)
 			backend = r->backend_limit.what; /* one attempt's, not to be prolonged */
 	}
 	relay_limit(r, &r->body_limit, body,
-		    body == TIMEOUT_TUNNEL ? r->client_read_moved || r->backend_moved
-					   : r->client_read_moved);
+		    body == TIMEOUT_TUNNEL ? r->tunnel_moved : r->client_read_moved);
 	relay_limit(r, &r->send_limit, out, r->client_send_moved);
 	if (r->up_ready || backend == TIMEOUT_NONE)
 		relay_limit(r, &r->backend_limit, backend, r->backend_moved);
-	r->client_read_moved = r->client_send_moved = r->backend_moved = false;
+	r->client_read_moved = r->client_send_moved = r->backend_moved = r->tunnel_moved = false;
 }
 
 enum reason relay_client_reason(const struct relay *r)
 {
-	if (conn_lacks_memory(r->client))
-		return REASON_NO_MEMORY;
-	return r->x.response == RESPONSE_TUNNEL ? REASON_TUNNEL_CLIENT : REASON_CLIENT_RESET;
+	return conn_lacks_memory(r->client) ? REASON_NO_MEMORY : REASON_CLIENT_RESET;
 }
 
 /* Send what the client has not taken. */
@@ -402,20 +401,23 @@ enum relay_result relay_run(struct relay *r)
 	bool moved = true;
 
 	while (moved) {
-		relay_flush_client(r);
-		if (!relay_over(r) && r->client->error != 0)
-			relay_fail(r, relay_client_reason(r));
+		/* A tunnel sees to its client itself: what it sent before an error still counts. */
+		if (r->x.response != RESPONSE_TUNNEL) {
+			relay_flush_client(r);
+			if (!relay_over(r) && r->client->error != 0)
+				relay_fail(r, relay_client_reason(r));
+		}
 		if (relay_over(r))
 			return RELAY_FINISHED;
 		if (r->w->budget_bytes <= 0) {
 			relay_limits(r);
 			return RELAY_AGAIN;
 		}
-		backend_check(r);
 		if (r->x.response == RESPONSE_TUNNEL) {
 			moved = relay_tunnel(r);
 			continue;
 		}
+		backend_check(r);
 		moved = relay_request(r);
 		moved |= relay_response(r);
 		moved |= !moved && r->up_ready && conn_recheck(&r->up->conn);

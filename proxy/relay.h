@@ -97,13 +97,17 @@ struct relay {
 	bool client_read_moved;
 	bool client_send_moved;
 	bool backend_moved;
+	bool tunnel_moved;
 
 	/* log.soap = full: what reads the two bodies as they pass; NULL else */
 	struct soap_reader *soap_request;
 	struct soap_reader *soap_response;
 
-	bool tunnel_up_closed;   /* the client's end-of-file was passed on */
-	bool tunnel_down_closed; /* the backend's likewise */
+	/* after a 101 */
+	bool tunnel;           /* it was one: what follows is valid */
+	bool tunnel_up_closed; /* nothing more goes this way: the client ended it, or nobody takes it */
+	bool tunnel_down_closed; /* likewise from the backend */
+	enum reason tunnel_end;  /* who ended a direction first; REASON_DONE: nobody did */
 	struct tap_throttle told_request;
 	struct tap_throttle told_response;
 

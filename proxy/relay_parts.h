@@ -24,8 +24,14 @@ bool relay_request(struct relay *r) MUST_CHECK;
 /* Read once from the backend and pass on. True when something moved. */
 bool relay_response(struct relay *r) MUST_CHECK;
 
+/* A 101 has come and is written in the worker's head buffer: send it; bytes[0, len) came behind it. */
+void relay_tunnel_open(struct relay *r, size_t head_len, char *bytes, size_t len);
+
 /* Move bytes both ways of a tunnel. True when something moved. */
 bool relay_tunnel(struct relay *r) MUST_CHECK;
+
+/* How far the client got: the 101 and what went through the tunnel on its leg. */
+void relay_tunnel_settle(struct relay *r);
 
 /* Bytes for the client: notes range and time, fails the exchange when the client is gone. */
 void relay_send_client(struct relay *r, const struct iovec *parts, int count);

@@ -6,6 +6,7 @@
 #include "common/media_type.h"
 #include "proxy/access_line.h"
 #include "proxy/relay.h"
+#include "proxy/relay_parts.h"
 #include "proxy/soap.h"
 #include "proxy/worker.h"
 
@@ -106,8 +107,8 @@ static void relay_settle_sent(struct relay *r)
 
 	if (byte_range_exists(&leg->interim))
 		range_reach(&leg->interim, MIN(leg->interim.past, r->client->sent_off));
-	if (byte_range_exists(&leg->tunnel_down))
-		range_reach(&leg->response, MIN(leg->response.past, r->client->sent_off));
+	if (r->tunnel)
+		relay_tunnel_settle(r);
 	else if (byte_range_exists(&leg->response))
 		range_reach(&leg->response, r->client->sent_off);
 }

@@ -170,6 +170,9 @@ size_t relay_start(struct relay *r, char *rest, size_t len)
 	if (http_body_done(&r->req_body))
 		relay_request_done(r, len + buf_left(r->in));
 	why = relay_check(r);
+	/* What follows a CONNECT may be meant for its tunnel: it must not become a request. */
+	if (why == REASON_METHOD_REFUSED)
+		x->close_client = true;
 	if (why == REASON_NONE &&
 	    (!http_body_forbid_named(&r->req_body, &r->req_head, buf_at(&r->raw)) ||
 	     !relay_write_request(r)))

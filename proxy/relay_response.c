@@ -202,32 +202,6 @@ static void response_body(struct relay *r, size_t head_len, char *bytes, size_t 
 		response_tell_progress(r);
 }
 
-/* A 101 is written in w->head; the bytes behind it are the tunnel's first. */
-static void response_switches(struct relay *r, size_t head_len, char *bytes, size_t len)
-{
-	struct exchange_record *rec = &r->x.rec;
-	struct conn *c = r->client;
-	struct iovec part = {r->w->head.data, head_len};
-	uint64_t past = r->resp_first + r->resp_head.len;
-
-	rec->status = 101;
-	exchange_moment(&r->x, MOMENT_BACKEND_RESPONSE_END, r->w->now_ns);
-	range_reach(&rec->backend.response, past);
-	exchange_set_response(&r->x, RESPONSE_TUNNEL);
-	r->x.close_client = true;
-	relay_send_client(r, &part, 1);
-	if (r->x.response != RESPONSE_TUNNEL)
-		return;
-	range_reach(&rec->client.response, c->sent_off + conn_pending(c));
-	range_begin(&rec->client.tunnel_down, rec->client.response.past);
-	if (conn_pending(c) == 0)
-		exchange_moment(&r->x, MOMENT_RESPONSE_END, r->w->now_ns);
-	range_begin(&rec->backend.tunnel_down, past);
-	part = (struct iovec){bytes, len};
-	if (!conn_send(c, &part, 1))
-		relay_fail(r, relay_client_reason(r));
-}
-
 /* A final head is complete at bytes[0, head.len); the body begins behind it. */
 static void response_final(struct relay *r, char *bytes, size_t len)
 {
@@ -256,8 +230,13 @@ static void response_final(struct relay *r, char *bytes, size_t len)
 		return;
 	}
 	r->soap_response = relay_watch(r, SOAP_RESPONSE, h, bytes, &r->resp_body);
+	if (h->status == 101 && r->x.rec.at_us[MOMENT_BACKEND_REQUEST_END] == MOMENT_NEVER) {
+		/* It cannot have read what it agrees to: what is still to be sent is no tunnel's. */
+		relay_fail(r, REASON_BAD_RESPONSE);
+		return;
+	}
 	if (h->status == 101) {
-		response_switches(r, head_len, bytes + h->len, len - h->len);
+		relay_tunnel_open(r, head_len, bytes + h->len, len - h->len);
 		return;
 	}
 	/* A malformed first piece of the body is still answered with 502: status is set once the

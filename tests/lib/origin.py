@@ -102,7 +102,8 @@ class Origin:
     """The listening side. script: one function for all connections, or a list in their order, of
     which the last serves all further ones."""
 
-    def __init__(self, script=None, family=socket.AF_INET, address=None, recv_buffer=None):
+    def __init__(self, script=None, family=socket.AF_INET, address=None, recv_buffer=None,
+                 max_segment=None):
         self.scripts = script if isinstance(script, (list, tuple)) else [script or answer()]
         self.changed = threading.Condition()
         self.conns = []
@@ -115,6 +116,8 @@ class Origin:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if recv_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, recv_buffer)
+        if max_segment:
+            self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, max_segment)
         self.listener.bind(address or ("127.0.0.1" if family == socket.AF_INET else "::1", 0))
         self.listener.listen(512)
         self.port = self.listener.getsockname()[1]

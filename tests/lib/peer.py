@@ -8,11 +8,13 @@ import wire
 class Peer(wire.Stream):
     """One client connection. Sends exactly the bytes it is given."""
 
-    def __init__(self, address, timeout_s=wire.TIMEOUT_S, recv_buffer=None):
+    def __init__(self, address, timeout_s=wire.TIMEOUT_S, recv_buffer=None, max_segment=None):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         sock = socket.socket(family)
         if recv_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, recv_buffer)
+        if max_segment:  # keeps the proxy's send buffer small, too
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, max_segment)
         sock.settimeout(timeout_s)
         sock.connect(address)
         super().__init__(sock, timeout_s)

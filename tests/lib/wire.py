@@ -242,6 +242,12 @@ class Stream:
             self.taken += len(data)
             n -= len(data)
 
+    def skip_to_end(self):
+        """Read and forget everything; how it ended."""
+        while not self.ended:
+            self.taken += len(self.recv_some(1 << 20))
+        return self.ended
+
     def expect_eof(self):
         rest, how = self.read_to_end()
         assert (rest, how) == (b"", "eof"), f"{how} after {rest[:200]!r}"

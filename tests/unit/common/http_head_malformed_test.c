@@ -375,6 +375,7 @@ Test(http_head_malformed, a_switch_that_is_not_to_websocket)
 {
 	static const char *const texts[] = {
 		"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+		"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
 		"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n",
 		"HTTP/1.1 101 S\r\nConnection: upgrade\r\n\r\n",
 		"HTTP/1.0 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
