@@ -40,12 +40,17 @@ enum tap_leg {
 	TAP_BACKEND = 1,
 };
 
-/* The four ranges of an exchange. */
+/* The four ranges of an exchange, and the four of a tunnel. */
 enum tap_part {
 	TAP_PART_CLIENT_REQUEST,
 	TAP_PART_BACKEND_REQUEST,
 	TAP_PART_BACKEND_RESPONSE,
 	TAP_PART_CLIENT_RESPONSE,
+	TAP_PART_CLIENT_UP,
+	TAP_PART_BACKEND_UP,
+	TAP_PART_BACKEND_DOWN,
+	TAP_PART_CLIENT_DOWN,
+	TAP_PARTS,
 };
 
 /* The moments of at_us, in the order of the log line. */

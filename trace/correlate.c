@@ -401,7 +401,7 @@ static uint64_t next_first(const struct conn *conn, const struct exchange *x, en
 static void close_open_part(struct correlate *c, struct exchange *x, struct leg_record *leg,
 			    enum tap_leg which, enum part_kind kind)
 {
-	struct byte_range *r = kind == PART_REQUEST ? &leg->request : &leg->response;
+	struct byte_range *r = (struct byte_range *)(uintptr_t)leg_range(leg, kind);
 	struct conn *conn = leg->conn != 0 ? ledger_conn(c->ledger, x->x.run, leg->conn) : NULL;
 	struct track *t = NULL;
 	unsigned side;
@@ -423,10 +423,13 @@ static void close_open_part(struct correlate *c, struct exchange *x, struct leg_
 
 void correlate_lose(struct correlate *c, struct exchange *x)
 {
-	close_open_part(c, x, &x->x.client, TAP_CLIENT, PART_REQUEST);
-	close_open_part(c, x, &x->x.client, TAP_CLIENT, PART_RESPONSE);
-	close_open_part(c, x, &x->x.backend, TAP_BACKEND, PART_REQUEST);
-	close_open_part(c, x, &x->x.backend, TAP_BACKEND, PART_RESPONSE);
+	static const enum part_kind told[] = {PART_REQUEST, PART_RESPONSE, PART_TUNNEL_UP,
+					      PART_TUNNEL_DOWN};
+
+	for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+		close_open_part(c, x, &x->x.client, TAP_CLIENT, told[i]);
+		close_open_part(c, x, &x->x.backend, TAP_BACKEND, told[i]);
+	}
 	ledger_lose(x);
 }
 

@@ -28,7 +28,7 @@
 #include "common/exchange_record.h"
 
 #define TAP_MAGIC       0x50545046u /* "FPTP" */
-#define TAP_VERSION     1
+#define TAP_VERSION     2
 #define TAP_MESSAGE_MAX 65536
 
 /*
@@ -132,8 +132,9 @@ struct tap_position {
 
 /*
  * The first byte of a client's request, of each backend attempt, of a response (on both legs: the
- * proxy's response to the client may begin before or without the backend's). What follows on that
- * direction from `first` belongs to id until a part or an end says where it stops.
+ * proxy's response to the client may begin before or without the backend's), and of each way of a
+ * tunnel. What follows on that direction from `first` belongs to id until a part or an end says
+ * where it stops.
  */
 struct tap_begin {
 	struct tap_record r;

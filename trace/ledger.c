@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKEND_PARTS (1U << TAP_PART_BACKEND_REQUEST | 1U << TAP_PART_BACKEND_RESPONSE)
+#define BACKEND_PARTS                                                       \
+	(1U << TAP_PART_BACKEND_REQUEST | 1U << TAP_PART_BACKEND_RESPONSE | \
+	 1U << TAP_PART_BACKEND_UP | 1U << TAP_PART_BACKEND_DOWN)
 
 struct ledger {
 	struct ledger_calls calls;
@@ -229,18 +231,44 @@ static void conn_note_id(struct conn *c, uint64_t id)
 
 enum tap_part tap_part_of(enum tap_leg leg, enum part_kind kind)
 {
-	bool request = kind == PART_REQUEST || kind == PART_TUNNEL_UP;
+	bool is_client = leg == TAP_CLIENT;
 
-	if (leg == TAP_CLIENT)
-		return request ? TAP_PART_CLIENT_REQUEST : TAP_PART_CLIENT_RESPONSE;
-	return request ? TAP_PART_BACKEND_REQUEST : TAP_PART_BACKEND_RESPONSE;
+	switch (kind) {
+	case PART_REQUEST:
+		return is_client ? TAP_PART_CLIENT_REQUEST : TAP_PART_BACKEND_REQUEST;
+	case PART_TUNNEL_UP:
+		return is_client ? TAP_PART_CLIENT_UP : TAP_PART_BACKEND_UP;
+	case PART_TUNNEL_DOWN:
+		return is_client ? TAP_PART_CLIENT_DOWN : TAP_PART_BACKEND_DOWN;
+	case PART_INTERIM:
+	case PART_RESPONSE:
+	case PART_KINDS:
+		break;
+	}
+	return is_client ? TAP_PART_CLIENT_RESPONSE : TAP_PART_BACKEND_RESPONSE;
 }
 
+static enum tap_leg leg_of(enum tap_part part)
+{
+	switch (part) {
+	case TAP_PART_CLIENT_REQUEST:
+	case TAP_PART_CLIENT_RESPONSE:
+	case TAP_PART_CLIENT_UP:
+	case TAP_PART_CLIENT_DOWN:
+		return TAP_CLIENT;
+	default:
+		return TAP_BACKEND;
+	}
+}
+
+/* Is a message or a tunnel open in that direction? */
 static bool part_is_open(const struct exchange *x, enum tap_leg leg, bool ours)
 {
-	enum part_kind kind = (leg == TAP_BACKEND) == ours ? PART_REQUEST : PART_RESPONSE;
+	bool up = (leg == TAP_BACKEND) == ours;
+	unsigned bits = 1U << tap_part_of(leg, up ? PART_REQUEST : PART_RESPONSE) |
+			1U << tap_part_of(leg, up ? PART_TUNNEL_UP : PART_TUNNEL_DOWN);
 
-	return (x->open_parts >> tap_part_of(leg, kind) & 1) != 0;
+	return (x->open_parts & bits) != 0;
 }
 
 static uint64_t range_past(const struct byte_range *r)
@@ -465,10 +493,24 @@ static bool part_is_response(enum tap_part part)
 	return part == TAP_PART_BACKEND_RESPONSE || part == TAP_PART_CLIENT_RESPONSE;
 }
 
+static struct byte_range *range_in(struct leg_record *leg, enum tap_part part)
+{
+	switch (part) {
+	case TAP_PART_CLIENT_UP:
+	case TAP_PART_BACKEND_UP:
+		return &leg->tunnel_up;
+	case TAP_PART_CLIENT_DOWN:
+	case TAP_PART_BACKEND_DOWN:
+		return &leg->tunnel_down;
+	default:
+		return part_is_response(part) ? &leg->response : &leg->request;
+	}
+}
+
 /* A second begin of a response: what came before it was interim. */
 static void range_begin(struct leg_record *leg, enum tap_part part, uint64_t first)
 {
-	struct byte_range *r = part_is_response(part) ? &leg->response : &leg->request;
+	struct byte_range *r = range_in(leg, part);
 
 	if (part_is_response(part) && byte_range_exists(r) && r->first < first) {
 		if (!byte_range_exists(&leg->interim))
@@ -503,12 +545,9 @@ bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uin
 /* The running exchange's leg and range that a record speaks of, or NULL. */
 static struct byte_range *range_of(struct exchange *x, uint64_t conn, enum tap_part part)
 {
-	bool is_client = part == TAP_PART_CLIENT_REQUEST || part == TAP_PART_CLIENT_RESPONSE;
-	struct leg_record *leg = is_client ? &x->x.client : &x->x.backend;
+	struct leg_record *leg = leg_of(part) == TAP_CLIENT ? &x->x.client : &x->x.backend;
 
-	if (x->ended || leg->conn != conn)
-		return NULL;
-	return part_is_response(part) ? &leg->response : &leg->request;
+	return x->ended || leg->conn != conn ? NULL : range_in(leg, part);
 }
 
 void ledger_progress(struct ledger *l, uint32_t run, const struct tap_progress *p)

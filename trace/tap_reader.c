@@ -98,8 +98,7 @@ static const char *read_begin(struct cursor *body, const struct tap_message *m,
 
 	if (!take(body, &r, sizeof(r)))
 		return too_short;
-	if (r.part > TAP_PART_CLIENT_RESPONSE || r.head_len > sizeof(r.head) ||
-	    r.first >= BYTE_RANGE_NONE / 2)
+	if (r.part >= TAP_PARTS || r.head_len > sizeof(r.head) || r.first >= BYTE_RANGE_NONE / 2)
 		return "a begin record of no known part";
 	if (calls->begin != NULL)
 		calls->begin(calls->arg, m, &r);
@@ -116,7 +115,7 @@ static const char *read_progress(struct cursor *body, const struct tap_message *
 	if (!take(body, &r, sizeof(r)))
 		return too_short;
 	range = (struct byte_range){r.first, r.past};
-	if (r.part > TAP_PART_CLIENT_RESPONSE || !range_is_sound(&range) || r.first == none.first)
+	if (r.part >= TAP_PARTS || !range_is_sound(&range) || r.first == none.first)
 		return "a progress record without a range";
 	if (calls->progress != NULL)
 		calls->progress(calls->arg, m, &r);
@@ -132,8 +131,7 @@ static const char *read_part(struct cursor *body, const struct tap_message *m,
 	if (!take(body, &r, sizeof(r)))
 		return too_short;
 	range = (struct byte_range){r.first, r.past};
-	if (r.part > TAP_PART_CLIENT_RESPONSE || !range_is_sound(&range) ||
-	    !byte_range_exists(&range))
+	if (r.part >= TAP_PARTS || !range_is_sound(&range) || !byte_range_exists(&range))
 		return "a part record without a range";
 	if (calls->part != NULL)
 		calls->part(calls->arg, m, &r);

@@ -370,6 +370,45 @@ Test(correlate_live, begun_without_an_end_is_tap_lost)
 	talk_fini(&t);
 }
 
+Test(correlate_live, tunnel_that_is_lost_reaches_as_far_as_was_captured)
+{
+	static const struct {
+		enum tap_part part;
+		uint64_t first;
+	} ways[] = {{TAP_PART_CLIENT_UP, 100}, {TAP_PART_CLIENT_DOWN, 50}};
+	struct wire w = wire_client(40000);
+	struct tap_open open = {.conn = 1, .opened_ns = at(25), .leg = TAP_CLIENT};
+	struct tap_begin begin = {.id = 0xab, .conn = 1, .nth = 1, .part = TAP_PART_CLIENT_REQUEST};
+	struct tap_part_known part = {
+		.id = 0xab, .conn = 1, .first = 0, .past = 100, .part = TAP_PART_CLIENT_REQUEST};
+	struct talk t;
+
+	open.local = w.end[1];
+	open.peer = w.end[0];
+	talk_init(&t, HOLD_MS, true);
+	correlate_open(t.c, RUN, &open);
+	put_handshake(&t, &w, 0);
+	put_data(&t, &w, 100, 0, 130);
+	put_data(&t, &w, 110, 1, 60);
+	correlate_begin(t.c, RUN, &begin, at(120));
+	ledger_part(correlate_ledger(t.c), RUN, &part);
+	part.part = TAP_PART_CLIENT_RESPONSE;
+	part.past = 50;
+	ledger_part(correlate_ledger(t.c), RUN, &part);
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		begin.part = (uint8_t)ways[i].part;
+		begin.first = ways[i].first;
+		correlate_begin(t.c, RUN, &begin, at(130));
+	}
+	correlate_end(t.c);
+	cr_assert_eq(t.exchange_count, 1);
+	follows(t.exchange[0], "\"request\":", "{\"seq\":1,\"len\":100,");
+	follows(t.exchange[0], "\"response\":", "{\"seq\":1,\"len\":50,");
+	follows(t.exchange[0], "\"tunnel\":", "{\"up\":{\"seq\":101,\"len\":30,");
+	follows(t.exchange[0], "\"down\":", "{\"seq\":51,\"len\":10,");
+	talk_fini(&t);
+}
+
 Test(correlate_live, end_record_that_never_comes_is_given_up_after_the_close)
 {
 	struct wire w = wire_client(40000);

@@ -255,6 +255,35 @@ Test(dump, length_is_said_when_it_is_known)
 	bench_fini(&b);
 }
 
+Test(dump, tunnel_is_told_by_its_begin_and_starts_behind_the_head)
+{
+	struct wire w = wire_client(40000);
+	struct bench b;
+
+	bench_init(&b, &usual);
+	open_client(&b, &w);
+	put_handshake(&b.t, &w, 0);
+	begin(&b, 0xab, 1, TAP_PART_CLIENT_REQUEST, 0);
+	know(&b, 0xab, TAP_PART_CLIENT_REQUEST, 0, 100);
+	know(&b, 0xab, TAP_PART_CLIENT_RESPONSE, 0, 50);
+	pass(&b, &w, 100, 0, 120);
+	pass(&b, &w, 110, 1, 70);
+	dump_release(b.d, at(1000));
+	cr_expect_eq(written(&b), 0);
+	begin(&b, 0xab, 1, TAP_PART_CLIENT_UP, 100);
+	begin(&b, 0xab, 1, TAP_PART_CLIENT_DOWN, 50);
+	pass(&b, &w, 900, 0, 5);
+	dump_release(b.d, at(1000));
+	cr_assert_eq(written(&b), 3);
+	expect_comment(&b, 0, 0, "req=00000000000000ab leg=client part=request off=0-100 of 100");
+	expect_comment(&b, 0, 1, "req=00000000000000ab leg=client part=tunnel-up off=0-20");
+	expect_comment(&b, 1, 0, "req=00000000000000ab leg=client part=response off=0-50 of 50");
+	expect_comment(&b, 1, 1, "req=00000000000000ab leg=client part=tunnel-down off=0-20");
+	expect_comment(&b, 2, 0, "req=00000000000000ab leg=client part=tunnel-up off=20-25");
+	cr_expect_eq(uncommented(&b), 0);
+	bench_fini(&b);
+}
+
 Test(dump, response_that_acknowledges_says_both)
 {
 	struct wire w = wire_client(40000);

@@ -298,7 +298,7 @@ Test(tap_reader, values_that_no_proxy_counts_are_refused)
 
 Test(tap_reader, enumerations_are_checked)
 {
-	struct tap_begin begin = {.part = 4};
+	struct tap_begin begin = {.part = TAP_PARTS};
 	struct tap_begin long_head = {.head_len = 33};
 	struct tap_progress progress = {.part = 0, .first = 5, .past = 4};
 	struct tap_part_known part = {.part = 9};
