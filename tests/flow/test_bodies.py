@@ -1,4 +1,7 @@
-"""Bodies with a length and in chunks, in both directions: payload kept, framing counted."""
+"""Bodies with a length and in chunks, in both directions: payload kept, framing counted.
+
+Malformed ones are a table of their own: tests/data/malformed_bodies.py.
+"""
 
 import hashlib
 
@@ -100,59 +103,3 @@ def test_odd_chunks(origin, proxy, peer, name, pieces):
     got.request_range = [0, len(raw)]
     assert got.body == (b"0123456789" * 10)[:len(got.body)] and got.body_bytes in (10, 100)
     check.exchange(front.lines(1)[0], client, got, backend.requests[0])
-
-
-BAD_CHUNKS = {
-    "no size": b"\r\n",
-    "no hexadecimal": b"xyz\r\n",
-    "negative": b"-1\r\n",
-    "prefix": b"0x5\r\n01234\r\n",
-    "space before": b" 5\r\n01234\r\n",
-    "overflow": b"10000000000000000\r\n",
-    "bare LF behind size": b"5\n01234\r\n",
-    "no CRLF behind data": b"5\r\n01234567",
-    "bare LF behind data": b"5\r\n01234\n0\r\n\r\n",
-    "bare CR in extension": b"5;a\rb\r\n01234\r\n",
-    "folded trailer": b"0\r\nA: b\r\n c\r\n\r\n",
-    "trailer without colon": b"0\r\nA b\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("name", BAD_CHUNKS)
-def test_malformed_chunks_of_a_request(origin, proxy, peer, name):
-    backend = origin()
-    backend.forgive = True  # its request is cut short
-    front = proxy(backend)
-    client = peer(front)
-    client.send(peers.request("/", ["Transfer-Encoding: chunked"], method="POST")
-                + BAD_CHUNKS[name])
-    got = client.read_response("POST")
-    client.expect_eof()
-    line = front.lines(1)[0]
-    assert (got.status, line["status"], line["end"]) == (400, 400, "bad-request")
-    assert line["client"]["request"] == [0, client.sent]
-    assert line["at_us"]["request_end"] is None
-    assert not backend.requests, "a request that was never whole reached the backend as whole"
-
-
-@pytest.mark.parametrize("name", BAD_CHUNKS)
-def test_malformed_chunks_of_a_response(origin, proxy, peer, name):
-    def script(conn):
-        conn.next_request()
-        conn.reply(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n"
-                   + BAD_CHUNKS[name])
-        conn.read_to_end()
-
-    backend = origin(script)
-    front = proxy(backend)
-    client = peer(front)
-    client.send(peers.request())
-    try:
-        status = client.read_response().status
-        assert status == 502, "a broken response arrived as a complete one"
-    except wire.Truncated as end:
-        assert end.how in ("eof", "reset")
-        status = 200
-    line = front.lines(1)[0]
-    assert (line["end"], line["status"]) == ("bad-response", status)
-    assert line["at_us"]["backend_response_end"] is None

@@ -55,6 +55,37 @@ def wait_lines(path, count, timeout_s=10):
         time.sleep(0.01)
 
 
+class Tail:
+    """The lines of a growing log by their client's address, each read and given once."""
+
+    def __init__(self, path):
+        self.path = path
+        self.offset = 0
+        self.by_peer = {}
+
+    def _read_on(self):
+        with open(self.path, "rb") as f:
+            f.seek(self.offset)
+            data = f.read()
+        whole = data[:data.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        for raw in whole.splitlines():
+            line = json.loads(raw)
+            check_line(line)
+            self.by_peer.setdefault(line["client"]["peer"], []).append(line)
+
+    def lines_of(self, client, count=1, timeout_s=10):
+        """The lines of this peer.Peer's connection; there must be exactly so many."""
+        until = time.monotonic() + timeout_s
+        while len(self.by_peer.get(client.local_text, [])) < count:
+            assert time.monotonic() < until, f"no {count} lines of {client.local_text}"
+            time.sleep(0.001)
+            self._read_on()
+        lines = self.by_peer.pop(client.local_text)
+        assert len(lines) == count, [(x["target"], x["end"]) for x in lines]
+        return lines
+
+
 def check_range(r, where):
     if r is not None:
         assert isinstance(r, list) and len(r) == 2, f"{where}: {r}"

@@ -2,7 +2,8 @@
  * http_head_malformed_test.c -- heads that must be refused, each with the rule that it breaks, and
  * proof that llhttp runs in strict mode.
  *
- * Every row is read at once, byte by byte and split at every place, and must be refused alike.
+ * Every row is read at once, byte by byte and split at every place, and must be refused alike. What
+ * the peers and the log see of such messages is asserted by the flow tests, on tests/data.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
