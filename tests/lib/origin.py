@@ -85,17 +85,16 @@ class OriginConn(wire.Stream):
     def reply(self, raw):
         """Send the answer to the last request and remember which bytes of the stream it was; what
         is sent by further calls belongs to it too."""
-        first = self.sent
-        self.send(raw)
         request = self.requests[-1]
-        request.reply_range = [(request.reply_range or [first])[0], self.sent]
+        # before sending: the test may look as soon as its client has the answer
+        request.reply_range = [(request.reply_range or [self.sent])[0], self.sent + len(raw)]
+        self.send(raw)
 
     def reply_interim(self, raw):
         """The same for a 1xx response."""
-        first = self.sent
-        self.send(raw)
         request = self.requests[-1]
-        request.interim_range = [(request.interim_range or [first])[0], self.sent]
+        request.interim_range = [(request.interim_range or [self.sent])[0], self.sent + len(raw)]
+        self.send(raw)
 
 
 class Origin:
