@@ -6,9 +6,9 @@
  *
  * What is left out, both ways: Connection and what it nominates, Keep-Alive, Proxy-Connection, TE,
  * Upgrade, HTTP2-Settings (RFC 9110 section 7.6.1). `TE: trailers` and a WebSocket upgrade are made
- * anew with the option they need, and a 426 keeps its Upgrade. Proxy-Authenticate and Proxy-Authorization pass: they are for
- * whoever asks for them, and this proxy does not (RFC 9110 section 11.7). Trailer is kept, since
- * trailers are.
+ * anew with the option they need, and a 426 keeps its Upgrade. Proxy-Authenticate and
+ * Proxy-Authorization pass: they are for whoever asks for them, and this proxy does not (RFC 9110
+ * section 11.7). Trailer is kept, since trailers are.
  *
  * Invariant: what is written is never more than rewrite_*_max() has told.
  */
@@ -162,6 +162,7 @@ static void put_host_value(struct writer *w, const struct http_head *h,
 	put_text(w, "\r\n");
 }
 
+/* One number counts down: it stands in place of the first field, others go. */
 static void put_max_forwards(struct writer *w, const struct http_head *h,
 			     const struct http_field *f)
 {
@@ -169,6 +170,8 @@ static void put_max_forwards(struct writer *w, const struct http_head *h,
 		put_field(w, f);
 		return;
 	}
+	if (f != http_head_find(h, HTTP_FIELD_MAX_FORWARDS))
+		return;
 	put_name(w, f);
 	put_u64(w, h->max_forwards > 0 ? h->max_forwards - 1 : 0);
 	put_text(w, "\r\n");

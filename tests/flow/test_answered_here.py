@@ -81,6 +81,17 @@ def test_counting_down(origin, proxy, peer, method, value, passed):
     check.exchange(front.lines(1)[0], client, got, backend.requests[0])
 
 
+def test_several_counts_become_one(origin, proxy, peer):
+    """So that the next hop cannot read another than we have counted down."""
+    backend = origin()
+    front = proxy(backend)
+    client = peer(front)
+    fields = ["Max-Forwards: 4000000000"] + ["Max-Forwards: 1"] * 250
+    got = client.get("/", fields, method="TRACE")
+    assert backend.requests[0].get("Max-Forwards") == "3999999999"
+    check.exchange(front.lines(1)[0], client, got, backend.requests[0])
+
+
 def test_other_methods_do_not_count(origin, proxy, peer):
     backend = origin()
     front = proxy(backend)

@@ -252,6 +252,22 @@ Test(rewrite, max_forwards_counts_down)
 	expect("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: ten\r\n" ADDED("a"));
 }
 
+/* Of several, one is passed on: no receiver shall count down another, and there is room for one. */
+Test(rewrite, one_max_forwards)
+{
+	static const char first[] = "TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards:\r\nMax-Forwards: "
+				    "4000000000\r\n";
+	char text[8192];
+	size_t n = sizeof(first) - 1;
+
+	memcpy(text, first, n);
+	for (int i = 0; i < 250; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "Max-Forwards:1\r\n");
+	snprintf(text + n, sizeof(text) - n, "\r\n");
+	request_with(text, &plain);
+	expect("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3999999999\r\n" ADDED("a"));
+}
+
 Test(rewrite, websocket_upgrade_is_made_anew)
 {
 	request_with("GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket, h2c\r\n"
