@@ -1,28 +1,22 @@
 /*
  * rewrite_fuzz.c -- whatever head the codec accepts, the head written from it must be one that the
- * codec accepts, frames the same way, and says nothing of the hop that it came from.
+ * codec accepts, frames the same way, and says nothing of the hop that it came from. By the strict
+ * second reading it is the same message: every field that no rule names is there, in order, as it
+ * was sent, and none besides.
  *
  * Input: a byte of choices, then the bytes of a head.
  */
 // links: proxy
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/http_head.h"
 #include "proxy/rewrite.h"
+#include "tests/fuzz/strict_http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                        \
-	do {                                                                    \
-		if (!(condition)) {                                             \
-			fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
-			abort();                                                \
-		}                                                               \
-	} while (0)
 
 static const struct http_limits limits_in = {65536, 256};
 static const struct http_limits limits_out = {1 << 20, 512};
@@ -75,8 +69,9 @@ static void check_hop(const struct http_head *out)
 	CHECK(count(out, HTTP_FIELD_UPGRADE) == out->upgrade_websocket || out->status == 426);
 	CHECK(count(out, HTTP_FIELD_CONTENT_LENGTH) <= 1);
 	CHECK(count(out, HTTP_FIELD_TRANSFER_ENCODING) <= 1);
+	/* our own Connection: close names a field Close that came from the other side */
 	for (uint32_t i = 0; i < out->field_count; i++)
-		CHECK(!out->fields[i].nominated);
+		CHECK(!out->fields[i].nominated || out->fields[i].name.len == strlen("close"));
 }
 
 static void check_request(const struct http_head *in, const struct http_head *out,
@@ -90,6 +85,7 @@ static void check_request(const struct http_head *in, const struct http_head *ou
 	CHECK(out->upgrade_websocket == in->upgrade_websocket);
 	CHECK(out->keep_alive);
 	CHECK(!out->expect_continue || in->expect_continue);
+	CHECK(in->max_forwards == UINT32_MAX || count(out, HTTP_FIELD_MAX_FORWARDS) <= 1);
 	CHECK(out->host_present && out->host.len > 0);
 	CHECK(count(out, HTTP_FIELD_X_FORWARDED_FOR) == 1);
 	CHECK(count(out, HTTP_FIELD_X_FORWARDED_HOST) <= 1);
@@ -101,7 +97,115 @@ static void check_request(const struct http_head *in, const struct http_head *ou
 	check_hop(out);
 }
 
-static void request(struct http_head *in, struct http_head *out, const char *bytes, uint8_t choice)
+/* ---- the second reading ---------------------------------------------------------------------- */
+
+/* Fields that a rule removes, replaces or adds; all others pass but for those Connection names. */
+#define HOP_NAMES "connection keep-alive proxy-connection te upgrade http2-settings "
+#define REQUEST_NAMES                                                              \
+	HOP_NAMES "host expect max-forwards content-length transfer-encoding via " \
+		  "x-forwarded-for x-forwarded-host x-forwarded-proto "            \
+		  "x-request-id traceparent tracestate"
+#define RESPONSE_NAMES HOP_NAMES "content-length transfer-encoding trailer date"
+
+/* The next field from *at on that passes as it is, or NULL. `from` is the head that came. */
+static const struct strict_field *next_kept(const struct strict_head *h, uint32_t *at,
+					    const struct strict_head *from, const char *names)
+{
+	while (*at < h->fields) {
+		const struct strict_field *f = &h->field[(*at)++];
+
+		if (!strict_is_one(f->name, names) && !strict_nominated(from, f->name))
+			return f;
+	}
+	return NULL;
+}
+
+static void check_kept(const struct strict_head *in, const struct strict_head *out,
+		       const char *names)
+{
+	uint32_t i = 0, o = 0;
+
+	for (;;) {
+		const struct strict_field *sent = next_kept(in, &i, in, names);
+		const struct strict_field *kept = next_kept(out, &o, in, names);
+
+		CHECK((sent == NULL) == (kept == NULL));
+		if (sent == NULL)
+			break;
+		CHECK(strict_equal(sent->name, kept->name));
+		CHECK(strict_equal(sent->value, kept->value));
+	}
+	for (o = 0; o < out->fields; o++)
+		CHECK(strict_is_one(out->field[o].name, names) ||
+		      !strict_nominated(in, out->field[o].name));
+}
+
+/* All values of a field, joined each with ", " behind it. Returns the length. */
+static size_t joined(const struct strict_head *h, const char *name, char *into)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < h->fields; i++) {
+		struct strict_text value = h->field[i].value;
+
+		if (!strict_is(h->field[i].name, name) || value.len == 0)
+			continue;
+		memcpy(into + n, value.p, value.len);
+		n += value.len;
+		memcpy(into + n, ", ", 2);
+		n += 2;
+	}
+	return n;
+}
+
+/* The list is what it was, with one member behind. */
+static void check_appended(const struct strict_head *in, const struct strict_head *out,
+			   const char *name, const char *member)
+{
+	static char before[1 << 18], after[1 << 18];
+	size_t n = joined(in, name, before), len = strlen(member);
+
+	CHECK(joined(out, name, after) == n + len + 2);
+	CHECK(memcmp(before, after, n) == 0 && memcmp(after + n, member, len) == 0);
+}
+
+static void check_same_request(const char *bytes, size_t size, const char *text, size_t len)
+{
+	static struct strict_head in, out;
+
+	CHECK(strict_head_read(&in, HTTP_REQUEST, bytes, size));
+	CHECK(strict_head_read(&out, HTTP_REQUEST, text, len) && out.len == len && out.start == 0);
+	CHECK(out.hosts == 1 && out.minor == 1);
+	CHECK(strict_equal(in.method, out.method));
+	CHECK(in.target.p[0] != '/' || strict_equal(in.target, out.target));
+	CHECK(strict_framing(&in, HTTP_REQUEST, false) ==
+	      strict_framing(&out, HTTP_REQUEST, false));
+	CHECK(in.length == out.length && in.lengths == out.lengths && in.codings == out.codings);
+	check_kept(&in, &out, REQUEST_NAMES);
+	check_appended(&in, &out, "via", in.minor == 1 ? "1.1 flowproxy" : "1.0 flowproxy");
+	check_appended(&in, &out, "x-forwarded-for", "192.0.2.7");
+}
+
+static void check_same_response(const char *bytes, size_t size, const char *text, size_t len,
+				const struct rewrite_response *ctx, bool head)
+{
+	static struct strict_head in, out;
+	enum http_framing was;
+
+	CHECK(strict_head_read(&in, HTTP_RESPONSE, bytes, size));
+	CHECK(strict_head_read(&out, HTTP_RESPONSE, text, len) && out.len == len);
+	CHECK(in.status == out.status && out.minor == 1);
+	was = strict_framing(&in, HTTP_RESPONSE, head);
+	if (was == HTTP_BODY_CHUNKED && ctx->drop_chunked)
+		was = HTTP_BODY_UNTIL_CLOSE;
+	CHECK(strict_framing(&out, HTTP_RESPONSE, head) == was);
+	CHECK(out.lengths == (in.status < 200 || in.status == 204 ? 0 : in.lengths));
+	CHECK(out.lengths == 0 || in.length == out.length);
+	check_kept(&in, &out, RESPONSE_NAMES);
+}
+
+static void request(struct http_head *in, struct http_head *out, const char *bytes, size_t size,
+		    uint8_t choice)
 {
 	struct rewrite_request ctx = {
 		.client_ip = "192.0.2.7",
@@ -127,6 +231,7 @@ static void request(struct http_head *in, struct http_head *out, const char *byt
 	CHECK(http_head_read(out, text, len) == HTTP_DONE);
 	CHECK(out->len == len);
 	check_request(in, out, text, &ctx);
+	check_same_request(bytes, size, text, len);
 	free(text);
 }
 
@@ -147,8 +252,8 @@ static void check_response(const struct http_head *in, const struct http_head *o
 	check_hop(out);
 }
 
-static void response(struct http_head *in, struct http_head *out, const char *bytes, uint8_t choice,
-		     enum http_method method)
+static void response(struct http_head *in, struct http_head *out, const char *bytes, size_t size,
+		     uint8_t choice, enum http_method method)
 {
 	struct rewrite_response ctx = {
 		.connection = choice & 8 ? REWRITE_CONNECTION_CLOSE : REWRITE_CONNECTION_KEEP_ALIVE,
@@ -166,6 +271,7 @@ static void response(struct http_head *in, struct http_head *out, const char *by
 	CHECK(http_head_read(out, text, len) == HTTP_DONE);
 	CHECK(out->len == len);
 	check_response(in, out, &ctx);
+	check_same_response(bytes, size, text, len, &ctx, method == HTTP_METHOD_HEAD);
 	free(text);
 }
 
@@ -184,8 +290,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (http_head_read(&in, bytes, size - 1) != HTTP_DONE)
 		return 0;
 	if (kind == HTTP_REQUEST)
-		request(&in, &out, bytes, data[0]);
+		request(&in, &out, bytes, size - 1, data[0]);
 	else
-		response(&in, &out, bytes, data[0], method);
+		response(&in, &out, bytes, size - 1, data[0], method);
 	return 0;
 }
