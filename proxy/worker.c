@@ -43,6 +43,8 @@ static void worker_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	w->tick_armed = false;
+	worker_clock(w);
+	relay_recheck_clients(w);
 	timeouts_sweep(&w->timeouts, worker_clock(w), WORKER_SWEEP_MOST);
 }
 
