@@ -36,8 +36,10 @@ bool conn_recheck(struct conn *c)
 		return false;
 	c->unsure = false;
 	conn_look_for_error(c);
-	c->readable = c->error != 0;
-	return c->readable;
+	if (c->error == 0)
+		return false;
+	c->readable = true;
+	return true;
 }
 
 void conn_note_event(struct conn *c, short what)

@@ -78,8 +78,10 @@ static bool tunnel_way_run(struct relay *r, struct tunnel_way *way)
 	if (n < 0) {
 		tunnel_way_close(r, way, way->from_ends);
 		/* Whom nothing can be told has no use for the rest either. */
-		if (!conn_shutdown(way->to) && way->to->error == 0)
+		if (!conn_shutdown(way->to) && way->to->error == 0) {
 			way->to->error = ENOTCONN;
+			way->to->readable = true;
+		}
 		return true;
 	}
 	r->w->budget_bytes -= n;
