@@ -190,6 +190,20 @@ static void put_content_length(struct writer *w, const struct http_head *h,
 	}
 }
 
+/* In lower case: nor about that of letters. */
+static void put_transfer_encoding(struct writer *w, const struct http_field *f)
+{
+	static const char chunked[] = "chunked";
+
+	assert(f->value.len == sizeof(chunked) - 1);
+	if (memcmp(w->bytes + f->value.off, chunked, sizeof(chunked) - 1) == 0) {
+		put_field(w, f);
+	} else {
+		put_name(w, f);
+		put_text(w, "chunked\r\n");
+	}
+}
+
 static void put_request_field(struct writer *w, const struct http_head *h,
 			      const struct http_field *f, const struct rewrite_request *ctx)
 {
@@ -226,6 +240,9 @@ static void put_request_field(struct writer *w, const struct http_head *h,
 		break;
 	case HTTP_FIELD_CONTENT_LENGTH:
 		put_content_length(w, h, f);
+		break;
+	case HTTP_FIELD_TRANSFER_ENCODING:
+		put_transfer_encoding(w, f);
 		break;
 	default:
 		put_field(w, f);
@@ -369,7 +386,7 @@ static void put_response_field(struct writer *w, const struct http_head *h,
 		break;
 	case HTTP_FIELD_TRANSFER_ENCODING:
 		if (may_frame(h) && !ctx->drop_chunked)
-			put_field(w, f);
+			put_transfer_encoding(w, f);
 		break;
 	case HTTP_FIELD_TRAILER:
 		if (!ctx->drop_chunked)

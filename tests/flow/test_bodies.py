@@ -77,7 +77,10 @@ CHUNKED = {
     "one byte each": wire.chunked(*[b"%d" % (n % 10) for n in range(100)]),
     "extensions": b'5;a=b\r\n01234\r\n5; c="d;\\"e" ;f\r\n56789\r\n0;last\r\n\r\n',
     "leading zeros": b"0000000005\r\n01234\r\n5\r\n56789\r\n000\r\n\r\n",
+    "sixteen digits": b"000000000000000a\r\n0123456789\r\n0000000000000000\r\n\r\n",
     "upper case": b"A\r\n0123456789\r\n0\r\n\r\n",
+    "both cases": b"1a\r\n01234567890123456789012345\r\n1B\r\n678901234567890123456789012\r\n"
+                  b"2F\r\n34567890123456789012345678901234567890123456789\r\n0\r\n\r\n",
     "trailers": b"a\r\n0123456789\r\n0\r\nX-Sum: 45\r\n\r\n",
 }
 

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 import check
 from origin import echo
 import peer as peers
@@ -70,4 +72,51 @@ def test_byte_by_byte_both_ways(origin, proxy, peer):
     got = client.read_response("POST")
     got.request_range = [0, len(RAW)]
     assert got.body == b"goodbye"
+    check.exchange(front.lines(1)[0], client, got, backend.requests[0])
+
+
+BODY = b"body\r\n0\r\n\r\n"  # that looks like chunks
+FRAMED = {
+    "none": (b"", b""),
+    "length": (b"Content-Length: 0011\r\n", BODY),
+    "chunked": (b"Transfer-Encoding: Chunked\r\n",
+                b"0b ;a; b=c\t; d=\"e;\\\" f\"\r\n" + BODY
+                + b"\r\n00;last\r\nX-T: 1\r\nHost: no\r\n\r\n"),
+    "close": (b"", BODY),
+}
+
+
+@pytest.mark.parametrize("back", FRAMED)
+@pytest.mark.parametrize("there,version", [("none", "1.1"), ("length", "1.1"), ("chunked", "1.1"),
+                                           ("none", "1.0"), ("length", "1.0")])
+def test_every_framing_byte_by_byte(origin, proxy, peer, there, back, version):
+    """All of them both ways, to clients of both versions, each byte in a segment of its own."""
+    status = b"204 No Content" if back == "none" else b"200 OK"
+    answer = b"HTTP/1.1 " + status + b"\r\n" + FRAMED[back][0] + b"\r\n" + FRAMED[back][1]
+
+    def script(conn):
+        request = conn.next_request()
+        assert request.framing == there and request.body == (BODY if FRAMED[there][1] else b"")
+        assert request.get("Content-Length") in (None, "11")
+        for at in range(len(answer)):
+            conn.reply(answer[at:at + 1])
+        if back != "close":
+            conn.next_request()
+
+    backend = origin(script)
+    front = proxy(backend)
+    client = peer(front)
+    raw = b"POST / HTTP/" + version.encode() + b"\r\nHost: a\r\n" + b"\r\n".join(FRAMED[there])
+    for at in range(len(raw)):
+        client.send(raw[at:at + 1])
+    got = client.read_response("POST")
+    got.request_range = [0, len(raw)]
+    assert got.body == (b"" if back == "none" else BODY)
+    assert got.framing == {"chunked": "close" if version == "1.0" else "chunked"}.get(back, back)
+    assert got.trailers == ([(b"X-T", b"1")] if (back, version) == ("chunked", "1.1") else [])
+    assert backend.requests[0].trailers == ([(b"X-T", b"1")] if there == "chunked" else [])
+    if version == "1.0" or back == "close":
+        client.expect_eof()
+    else:
+        client.expect_silence(0.01)
     check.exchange(front.lines(1)[0], client, got, backend.requests[0])

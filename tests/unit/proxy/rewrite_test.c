@@ -297,6 +297,8 @@ Test(rewrite, framing_of_requests)
 	cr_assert_eq(again.framing, HTTP_BODY_CHUNKED);
 	request_with("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0010\r\n\r\n", &plain);
 	expect("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n" ADDED("a"));
+	request_with("POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: \tchunKED \r\n\r\n", &plain);
+	expect("POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n" ADDED("a"));
 	request_with("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n", &plain);
 	expect("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" ADDED("a"));
 }
@@ -520,6 +522,13 @@ Test(rewrite, head_and_304_keep_what_a_body_would_have_had)
 	response_for("HTTP/1.1 304 Not Modified\r\nContent-Length: 300\r\nDate: x\r\n\r\n",
 		     &goes_on, HTTP_METHOD_GET, false);
 	expect("HTTP/1.1 304 Not Modified\r\nContent-Length: 300\r\nDate: x\r\n\r\n");
+}
+
+Test(rewrite, chunked_is_said_in_lower_case)
+{
+	response_for("HTTP/1.1 200 OK\r\nTransfer-Encoding:Chunked\r\nDate: x\r\n\r\n", &goes_on,
+		     HTTP_METHOD_GET, false);
+	expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nDate: x\r\n\r\n");
 }
 
 Test(rewrite, http10_clients_get_no_chunks)
