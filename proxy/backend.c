@@ -102,7 +102,7 @@ void backend_start(struct relay *r)
 	r->resp_begun = false;
 	buf_reset(&r->resp_raw, r->resp_raw.cap);
 	if (!r->fresh_only)
-		u = pool_take(&r->w->pool, r->w->now_ns, backend_wake, r);
+		u = pool_take(&r->w->pool, backend_wake, r);
 	if (u == NULL) {
 		backend_connect(r);
 		return;

@@ -2,15 +2,14 @@
  * pool.c -- the idle connections of one worker.
  *
  * Stale keep-alive is the field's most reported trouble, so: the event of an idle connection stays
- * on (upstream.c closes it at a FIN), and one that idled is looked at again when it is taken.
+ * on (upstream.c closes it at a FIN), and each is looked at again when it is taken: within one loop
+ * turn bytes behind the last response may have come, and would be taken for the next one's.
  */
 #include "proxy/pool.h"
 
 #include <stdlib.h>
 
 #include "proxy/worker.h"
-
-#define POOL_TRUSTED_NS (10 * NS_PER_MS)
 
 void pool_init(struct pool *p, uint32_t max)
 {
@@ -44,12 +43,12 @@ void pool_reap(struct pool *p)
 	}
 }
 
-struct upstream *pool_take(struct pool *p, uint64_t now_ns, upstream_wake wake, void *arg)
+struct upstream *pool_take(struct pool *p, upstream_wake wake, void *arg)
 {
 	struct upstream *u;
 
 	while ((u = TAILQ_FIRST(&p->idle)) != NULL) {
-		if (now_ns - u->idle_from_ns > POOL_TRUSTED_NS && !upstream_quiet(u)) {
+		if (!upstream_quiet(u)) {
 			upstream_close(u, REASON_BACKEND_CLOSED, false);
 			continue;
 		}
@@ -78,7 +77,6 @@ void pool_give(struct pool *p, struct upstream *u, uint64_t now_ns)
 	if (p->count >= p->max)
 		upstream_close(TAILQ_LAST(&p->idle, upstream_list), REASON_POOL_FULL, false);
 	u->state = UPSTREAM_IDLE;
-	u->idle_from_ns = now_ns;
 	u->wake = NULL;
 	u->wake_arg = NULL;
 	TAILQ_INSERT_HEAD(&p->idle, u, link);

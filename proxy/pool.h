@@ -25,11 +25,10 @@ void pool_close(struct pool *p, enum reason why);
 void pool_reap(struct pool *p);
 
 /*
- * A live idle connection, or NULL. One that idled over 10 ms is checked by a look at its socket. The
- * caller owns it until pool_give() or upstream_close().
+ * A live idle connection, by a look at its socket, or NULL. The caller owns it until pool_give() or
+ * upstream_close().
  */
-struct upstream *pool_take(struct pool *p, uint64_t now_ns, upstream_wake wake,
-			   void *arg) MUST_CHECK;
+struct upstream *pool_take(struct pool *p, upstream_wake wake, void *arg) MUST_CHECK;
 
 /* A connection whose exchange is complete; closes the one that idled longest when full. */
 void pool_give(struct pool *p, struct upstream *u, uint64_t now_ns);

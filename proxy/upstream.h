@@ -35,9 +35,8 @@ struct upstream {
 	struct conn conn;
 	struct worker *w;
 	enum upstream_state state;
-	bool reused;           /* taken from the pool */
-	uint64_t idle_from_ns; /* monotonic */
-	uint64_t idle_max_ns;  /* from the backend's Keep-Alive, or UINT64_MAX */
+	bool reused;          /* taken from the pool */
+	uint64_t idle_max_ns; /* from the backend's Keep-Alive, or UINT64_MAX */
 	struct timeout idle_limit;
 	upstream_wake wake;
 	void *wake_arg;

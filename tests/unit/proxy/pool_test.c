@@ -76,7 +76,7 @@ static struct upstream *connected(int *peer)
 
 static struct upstream *take(void)
 {
-	return pool_take(&w->pool, worker_clock(w), wake, NULL);
+	return pool_take(&w->pool, wake, NULL);
 }
 
 Test(pool, gives_back_the_newest_first, .init = init, .fini = fini)
@@ -125,17 +125,31 @@ Test(pool, a_byte_nobody_asked_for_takes_it_out, .init = init, .fini = fini)
 }
 
 /* The event has not been seen yet: the look at the socket finds the FIN. */
-Test(pool, one_that_idled_is_looked_at_when_taken, .init = init, .fini = fini)
+Test(pool, a_fin_in_this_very_turn_is_seen_when_taken, .init = init, .fini = fini)
 {
 	int peer;
 	struct upstream *u = connected(&peer);
 
 	pool_give(&w->pool, u, worker_clock(w));
 	close(peer);
-	usleep(20000);
 	cr_assert_eq(w->pool.count, 1);
 	cr_assert_null(take());
 	cr_assert_eq(w->pool.count, 0);
+}
+
+/* They would become the answer to the next request. */
+Test(pool, bytes_in_this_very_turn_are_seen_when_taken, .init = init, .fini = fini)
+{
+	static const char evil[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL";
+	int peer;
+	struct upstream *u = connected(&peer);
+
+	pool_give(&w->pool, u, worker_clock(w));
+	cr_assert_eq(send(peer, evil, sizeof(evil) - 1, 0), (ssize_t)sizeof(evil) - 1);
+	cr_assert_eq(w->pool.count, 1);
+	cr_assert_null(take());
+	cr_assert_eq(w->pool.count, 0);
+	close(peer);
 }
 
 Test(pool, beyond_its_size_the_oldest_goes, .init = init, .fini = fini)
