@@ -36,7 +36,8 @@ BUILD ?= build$(if $(SANITIZE),-$(SANITIZE))
 T ?=
 V ?=
 
-ifneq ($(filter-out address undefined thread,$(SANITIZE)),)
+comma := ,
+ifneq ($(filter-out address undefined thread address$(comma)undefined,$(SANITIZE)),)
 $(error SANITIZE is "$(SANITIZE)"; it can be address, undefined or thread)
 endif
 
@@ -60,6 +61,8 @@ C_HEADERS := $(sort $(wildcard common/*.h config/*.h proxy/*.h trace/*.h tests/*
 PROGRAMS := $(BUILD)/flowproxy $(BUILD)/flowtrace
 PRELOAD_LIBS := $(PRELOAD:tests/tools/preload/%.c=$(BUILD)/tools/%.so)
 TOOL_PROGRAMS := $(TOOLS:tests/tools/%.c=$(BUILD)/tools/%)
+# The proxy that random peers are let loose on; with SANITIZE the one under test is.
+SANITIZED_PROXY := $(if $(SANITIZE)$(COVER),,$(BUILD)/sanitized/flowproxy)
 UNIT_PROGRAMS := $(UNIT_DIRS:%=$(BUILD)/unit/%)
 FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%_fuzz.c=$(BUILD)/fuzz/%)
 
@@ -131,7 +134,7 @@ say = $(if $(V),,@$(if $(QUIET),:,printf) '  %-5s %s\n' '$(1)' '$(2)';)
 
 all: $(PROGRAMS)
 
-tests-built: $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(UNIT_PROGRAMS) $(if $(filter thread,$(SANITIZE)),,$(FUZZ_PROGRAMS))
+tests-built: $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(SANITIZED_PROXY) $(UNIT_PROGRAMS) $(if $(filter thread,$(SANITIZE)),,$(FUZZ_PROGRAMS))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter %.c,$(1)))
 fuzzobj = $(patsubst %.c,$(BUILD)/fuzz-obj/%.o,$(filter %.c,$(1)))
@@ -213,6 +216,9 @@ $(BUILD)/obj/tests/tools/preload/%.o: private HARDENING := -fstack-protector-str
 $(PRELOAD_LIBS): $(BUILD)/tools/%.so: $(BUILD)/obj/tests/tools/preload/%.o
 	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) -shared -pthread -Wl,-z,relro,-z,now,--no-undefined -o $@ $< -ldl
 
+$(BUILD)/sanitized/flowproxy: FORCE
+	@+$(MAKE) --no-print-directory SANITIZE=address$(comma)undefined BUILD=$(BUILD)/sanitized $@
+
 # Criterion does not start under ThreadSanitizer without help (see the file).
 TSAN_ARENA := tests/unit/tsan_arena.c
 unit_arena := $(if $(filter thread,$(SANITIZE)),$(call obj,$(TSAN_ARENA)))
@@ -283,7 +289,7 @@ unit:
 	@$(run_tests) 0 unit
 
 flow:
-	@+$(submake) $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS)
+	@+$(submake) $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(SANITIZED_PROXY)
 	@$(run_tests) 0 flow
 
 fuzz:

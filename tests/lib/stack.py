@@ -128,16 +128,19 @@ class Flowproxy(Process):
     listen    values of --listen; their addresses stand in `addresses` in the same order
     trace     True: with --trace workdir/trace
     wrapper   a command that execs the rest of its arguments
+    binary    another flowproxy than the one under test
     """
 
     def __init__(self, backend, workdir, settings=None, listen=("127.0.0.1:0",), trace=False,
-                 access_log=None, arguments=(), limits=None, env=None, wait=True, wrapper=()):
+                 access_log=None, arguments=(), limits=None, env=None, wait=True, wrapper=(),
+                 binary=None):
         self.workdir = str(workdir)
         self.trace_dir = os.path.join(self.workdir, "trace")
         self.log_path = access_log or os.path.join(
             self.trace_dir if trace else self.workdir, "proxy.ndjson")
         self.addresses = []
-        argv = list(wrapper) + WRAP + [program("flowproxy"), "--backend", backend, "--set", "proxy.workers=1"]
+        argv = list(wrapper) + WRAP + [binary or program("flowproxy"), "--backend", backend,
+                                       "--set", "proxy.workers=1"]
         for value in listen:
             argv += ["--listen", value]
         for key, value in (settings or {}).items():

@@ -98,15 +98,17 @@ class Message:
 class Stream:
     """A connected socket. Everything that waits is bounded by timeout_s."""
 
-    def __init__(self, sock, timeout_s=TIMEOUT_S):
+    def __init__(self, sock, timeout_s=TIMEOUT_S, keep_bytes=KEEP_BYTES):
         self.sock = sock
         self.timeout_s = timeout_s
+        self.keep_bytes = keep_bytes
         self.sent = 0
         self.received = 0
         self.taken = 0  # received and given to a reader: where the next message begins
         self.sent_bytes = bytearray()
         self.received_bytes = bytearray()
         self.ended = None  # "eof" or "reset" once read
+        self.was_reset = False  # send() said so
         self._buffer = bytearray()
         self.local = sock.getsockname()
         self.remote = sock.getpeername()
@@ -126,7 +128,11 @@ class Stream:
     def send(self, data):
         view = memoryview(data)
         while view:
-            n = self.sock.send(view)
+            try:
+                n = self.sock.send(view)
+            except ConnectionResetError:
+                self.was_reset = True  # said once: what is read at the end looks like a FIN
+                raise
             self._count_sent(view[:n])
             view = view[n:]
 
@@ -147,7 +153,7 @@ class Stream:
 
     def _count_sent(self, data):
         self.sent += len(data)
-        if len(self.sent_bytes) < KEEP_BYTES:
+        if len(self.sent_bytes) < self.keep_bytes:
             self.sent_bytes += data
 
     def send_with_fin(self, data):
@@ -178,9 +184,9 @@ class Stream:
             self.ended = "reset"
             return b""
         if not data:
-            self.ended = "eof"
+            self.ended = "reset" if self.was_reset else "eof"
         self.received += len(data)
-        if len(self.received_bytes) < KEEP_BYTES:
+        if len(self.received_bytes) < self.keep_bytes:
             self.received_bytes += data
         return data
 
@@ -283,6 +289,12 @@ class Stream:
         message.start_line = lines[0]
         message.fields = [parse_field(line) for line in lines[1:]]
         return message
+
+    def peek_status(self):
+        """The status of the next response, interim or not, which is not taken."""
+        while b"\r\n\r\n" not in self._buffer:
+            self._fill()
+        return int(self._buffer.split(b" ")[1])
 
     def read_request(self, keep=True):
         message = self.read_head()
