@@ -397,7 +397,8 @@ void client_drain(struct client *c)
 	bool idle = c->state == CLIENT_IDLE ? buf_left(&c->in) == 0
 					    : c->state == CLIENT_HEAD && !c->relay->begun;
 
-	if (idle && !c->conn.readable)
+	/* A request that has just come may not have been signalled yet. */
+	if (idle && !c->conn.readable && conn_peek(&c->conn) <= 0)
 		client_close(c, REASON_SHUTDOWN, false);
 }
 

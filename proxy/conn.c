@@ -32,7 +32,8 @@ void conn_look_for_error(struct conn *c)
 
 bool conn_recheck(struct conn *c)
 {
-	if (!c->unsure)
+	/* What has been signalled since then stays: reading on tells of it. */
+	if (!c->unsure || c->readable)
 		return false;
 	c->unsure = false;
 	conn_look_for_error(c);
@@ -83,6 +84,21 @@ ssize_t conn_read(struct conn *c, char *bytes, size_t cap)
 	}
 	c->error = errno;
 	return CONN_ERROR;
+}
+
+ssize_t conn_peek(const struct conn *c)
+{
+	char byte;
+	ssize_t n;
+
+	do {
+		n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return n;
+	if (n == 0)
+		return CONN_EOF;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_AGAIN : CONN_ERROR;
 }
 
 /* What the socket takes now of the parts; 0 on EAGAIN, -1 on failure. */

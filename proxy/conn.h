@@ -95,6 +95,9 @@ bool conn_recheck(struct conn *c) MUST_CHECK;
 /* Read up to cap bytes: how many, or one of the above. */
 ssize_t conn_read(struct conn *c, char *bytes, size_t cap) MUST_CHECK;
 
+/* What would conn_read() say now? Takes nothing, and leaves c->error alone. */
+ssize_t conn_peek(const struct conn *c) MUST_CHECK;
+
 /*
  * Send all parts in order, behind what is pending. What the socket does not take now is copied to c->out. False:
  * the connection failed (c->error); bytes that it had not taken are lost.

@@ -67,6 +67,15 @@ static void relay_request_over(struct timeout *t, enum timeout_class what)
 	r->wake(r->wake_arg);
 }
 
+static void relay_look(struct timeout *t, enum timeout_class what)
+{
+	struct relay *r = relay_of(t, offsetof(struct relay, look_limit));
+
+	(void)what;
+	if (conn_recheck(r->client))
+		r->wake(r->wake_arg);
+}
+
 /* What differs from zero at the begin of every exchange; memory of an earlier one is kept. */
 static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 {
@@ -92,6 +101,7 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	timeout_init(&r->send_limit, relay_send_over);
 	timeout_init(&r->backend_limit, relay_backend_over);
 	timeout_init(&r->request_limit, relay_request_over);
+	timeout_init(&r->look_limit, relay_look);
 }
 
 void relay_destroy(struct relay *r)
@@ -143,6 +153,7 @@ void relay_free(struct relay *r)
 	timeout_clear(&w->timeouts, &r->body_limit);
 	timeout_clear(&w->timeouts, &r->send_limit);
 	timeout_clear(&w->timeouts, &r->request_limit);
+	timeout_clear(&w->timeouts, &r->look_limit);
 	if (w->free_relay_count >= WORKER_RELAYS_KEPT) {
 		relay_destroy(r);
 		return;
@@ -376,6 +387,8 @@ static void relay_limits(struct relay *r)
 	relay_limit(r, &r->send_limit, out, r->client_send_moved);
 	if (r->up_ready || backend == TIMEOUT_NONE)
 		relay_limit(r, &r->backend_limit, backend, r->backend_moved);
+	/* An RST that came together with the last bytes: asked for late, since most answers are fast. */
+	relay_limit(r, &r->look_limit, r->client->unsure ? TIMEOUT_LOOK : TIMEOUT_NONE, false);
 	r->client_read_moved = r->client_send_moved = r->backend_moved = r->tunnel_moved = false;
 }
 

@@ -94,6 +94,7 @@ struct relay {
 	struct timeout send_limit;
 	struct timeout backend_limit;
 	struct timeout request_limit;
+	struct timeout look_limit; /* when the client is asked whether it is still there */
 	bool client_read_moved;
 	bool client_send_moved;
 	bool backend_moved;

@@ -17,15 +17,7 @@
 
 bool upstream_quiet(struct upstream *u)
 {
-	char byte;
-	ssize_t n;
-
-	if (u->conn.peer_closing || u->conn.error != 0)
-		return false;
-	do {
-		n = recv(u->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+	return !u->conn.peer_closing && u->conn.error == 0 && conn_peek(&u->conn) == CONN_AGAIN;
 }
 
 static void upstream_event(evutil_socket_t fd, short what, void *arg)

@@ -22,6 +22,8 @@
 
 #define WORKER_TICK_MS      50
 #define WORKER_SWEEP_MOST   4096
+#define WORKER_LOOK_MS      100
+#define WORKER_EVICT_LOOK   16 /* idle connections looked at to make room for one */
 #define WORKER_INBOX        64
 #define WORKER_SAY_EVERY_NS (10 * NS_PER_S)
 
@@ -112,15 +114,17 @@ static void worker_resolved(struct worker *w)
 static bool worker_over_limit(struct worker *w)
 {
 	struct timeout *t;
+	unsigned looks = WORKER_EVICT_LOOK;
 
 	if (w->client_count - w->refused_count < w->shared->connections_max)
 		return false;
-	for (t = timeouts_oldest(&w->timeouts, TIMEOUT_IDLE); t != NULL; t = TAILQ_NEXT(t, link)) {
+	for (t = timeouts_oldest(&w->timeouts, TIMEOUT_IDLE); t != NULL && looks-- > 0;
+	     t = TAILQ_NEXT(t, link)) {
 		struct client *c =
 			(struct client *)(void *)((char *)t - offsetof(struct client, phase_limit));
 
-		/* One that is to run in the next turn has requests that wait. */
-		if (c->is_again)
+		/* One that is to run in the next turn has requests that wait; or one has just come. */
+		if (c->is_again || conn_peek(&c->conn) > 0)
 			continue;
 		client_close(c, REASON_OVERLOAD, false);
 		return false;
@@ -330,6 +334,7 @@ static void worker_durations(struct worker *w)
 	d[TIMEOUT_POOL] = p->pool_idle_ms * NS_PER_MS;
 	d[TIMEOUT_TUNNEL] = p->tunnel_timeout_ms * NS_PER_MS;
 	d[TIMEOUT_REQUEST] = p->request_timeout_ms * NS_PER_MS;
+	d[TIMEOUT_LOOK] = WORKER_LOOK_MS * NS_PER_MS;
 	d[TIMEOUT_LINGER_QUIET] = 2 * NS_PER_S;
 	d[TIMEOUT_LINGER_TOTAL] = 30 * NS_PER_S;
 }

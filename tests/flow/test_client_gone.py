@@ -35,6 +35,29 @@ def test_while_the_backend_thinks(origin, proxy, peer):
     assert line["at_us"]["backend_response_start"] is None
 
 
+def test_together_with_its_request(origin, proxy, peer):
+    """The request and the RST come in one turn of the loop, and the backend thinks on and on."""
+    def script(conn):
+        conn.next_request()
+        conn.reply(response())
+        conn.next_request()
+        conn.read_to_end()
+
+    backend = origin(script)
+    front = proxy(backend)
+    client = peer(front)
+    first = client.get()
+    front.freeze()
+    client.send(peers.request("/think"))
+    client.reset()
+    front.thaw()
+    ended_soon(backend.wait_conns(1))
+    line = front.lines(2)[1]
+    assert (line["end"], line["status"]) == ("client-reset", None)
+    assert line["client"]["request"] == [first.request_range[1], client.sent]
+    assert line["client"]["response"] is None
+
+
 def test_while_it_uploads(origin, proxy, peer):
     def script(conn):
         conn.read_head()

@@ -110,10 +110,10 @@ def test_the_backend_half_closes_and_still_gets(origin, proxy, peer):
 def test_both_close_at_once(origin, proxy, peer):
     def script(conn):
         accept(conn)
-        conn.origin.front.signal(signal.SIGSTOP)
+        conn.origin.front.freeze()
         conn.send_with_fin(b"from the backend")
         conn.origin.client.send_with_fin(b"from the client")
-        conn.origin.front.signal(signal.SIGCONT)
+        conn.origin.front.thaw()
         assert conn.read_to_end() == (b"from the client", "eof")
 
     backend = origin(script)
@@ -131,11 +131,11 @@ def test_both_close_at_once(origin, proxy, peer):
 
 def stopped(front, act):
     """What act does reaches the proxy in one turn of its loop."""
-    front.signal(signal.SIGSTOP)
+    front.freeze()
     try:
         act()
     finally:
-        front.signal(signal.SIGCONT)
+        front.thaw()
 
 
 def test_the_client_resets(origin, proxy, peer):

@@ -90,6 +90,24 @@ class Process:
     def signal(self, number):
         self.child.send_signal(number)
 
+    def freeze(self):
+        """Stop all its threads, and be sure of it: what comes now comes in one turn of its loop."""
+        self.signal(signal.SIGSTOP)
+        until = time.monotonic() + 5
+        while not self._frozen():
+            assert time.monotonic() < until, "it does not stop"
+            time.sleep(0.001)
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+
+    def _frozen(self):
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/stat", encoding="utf-8") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
+
     def wait(self, timeout_s=STOP_S):
         """Its exit status; None when it still runs after that time."""
         try:

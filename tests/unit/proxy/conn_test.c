@@ -120,3 +120,21 @@ Test(conn, reads_on_while_the_peer_is_closing, .init = init, .fini = fini)
 	cr_assert_eq(conn_read(&c, bytes, sizeof(bytes)), CONN_EOF);
 	cr_assert_not(c.readable);
 }
+
+/* No second edge tells of what came between a short read and the question whether there was an RST. */
+Test(conn, recheck_forgets_no_event, .init = init, .fini = fini)
+{
+	char bytes[16];
+
+	cr_assert_eq(send(peer, "one", 3, 0), 3);
+	cr_assert_eq(conn_read(&c, bytes, sizeof(bytes)), 3);
+	cr_assert(c.unsure);
+	cr_assert_eq(send(peer, "two", 3, 0), 3);
+	conn_note_event(&c, EV_READ);
+	cr_assert_not(conn_recheck(&c));
+	cr_assert(c.readable);
+	cr_assert_eq(conn_read(&c, bytes, sizeof(bytes)), 3);
+	cr_assert_not(conn_recheck(&c));
+	cr_assert_not(c.readable);
+	cr_assert_not(c.unsure);
+}
