@@ -6,6 +6,7 @@ import pytest
 
 import capture
 import peer as peers
+import random_peers
 import trace
 import traffic
 
@@ -42,6 +43,19 @@ def test_every_kind_of_traffic(origin, proxy, tmp_path):
             assert leg["anchor"] == "syn", line
             for part in trace.PARTS:
                 assert leg[part] is None or leg[part]["missing_bytes"] == 0, line
+
+
+def test_peers_that_misbehave_at_random(proxy, tmp_path):
+    backend = random_peers.Backend(77)
+    front = proxy(backend, trace=True, settings=random_peers.SETTINGS)
+    run = random_peers.Run(77, 600, front.address)
+    run.run()
+    front.stop()
+    backend.stop()
+    assert not run.errors and not backend.faults
+    lines = assert_same(front, tmp_path)
+    assert {x["id"] for x in lines} == {x["id"] for x in front.lines(len(lines))}
+    assert trace.told(front, "uncommented") == 0
 
 
 def test_tunnel_for_longer_than_hold(origin, proxy, peer, tmp_path):
