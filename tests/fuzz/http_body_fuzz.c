@@ -86,7 +86,7 @@ static void run(struct http_body *b, struct outcome *o, const struct choice *c,
 	uint64_t seen = 0;
 
 	/* what is written is never more than what was read, but for the last chunk "0\r\n\r\n" */
-	*o = (struct outcome){.progress = HTTP_MORE, .out = malloc(len + 8)};
+	*o = (struct outcome){.progress = HTTP_MORE, .out = calloc(1, len + 8)};
 	CHECK(o->out != NULL);
 	http_body_init(b, c->framing, c->length, output, c->max_trailer_bytes);
 	http_body_watch(b, see, &seen);
