@@ -4,6 +4,7 @@
     front = proxy(backend, env=faults.env)
     faults.arm("recv", errno.ECONNRESET, first=3)     the third recv() from now on, once
     faults.arm("send", SHORT, count=EVER)             each send() takes one byte
+    faults.arm("send", HELD)                          the next send() waits until faults.off()
     ...
     assert faults.hits("recv") == 1
     faults.off()
@@ -21,6 +22,7 @@ from errands import Errands, backend
 import stack
 
 SHORT = 0  # in place of an errno: one byte of what was asked
+HELD = -1  # in place of an errno: the call waits until it is no longer armed
 EVER = 1 << 62
 ANY, STREAM, DATAGRAM, LOCAL, FILE, OTHER = range(6)
 CALLS = ("accept4", "socket", "connect", "setsockopt", "getsockopt", "getsockname", "recv",
@@ -29,12 +31,13 @@ CALLS = ("accept4", "socket", "connect", "setsockopt", "getsockopt", "getsocknam
          "pthread_create")
 SLOT = struct.Struct("=16sIiIIQQQQ")
 SLOT_BYTES = 64
+AVAILABLE = not stack.WRAP and stack.SANITIZE != "thread"
 LIBRARY = stack.program(os.path.join("tools", "fail-calls.so"))
 
 
 class Faults:
     def __init__(self, workdir, name="faults"):
-        if stack.WRAP or stack.SANITIZE == "thread":
+        if not AVAILABLE:
             pytest.skip("the library that fails calls does not go with this wrapper or sanitizer")
         path = os.path.join(str(workdir), name)
         size = SLOT_BYTES * (1 + len(CALLS))

@@ -29,6 +29,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/attrib.h"
@@ -80,8 +81,8 @@ enum kind {
 struct slot {
 	char name[16];
 	_Atomic uint32_t armed;
-	_Atomic int32_t
-		error; /* errno, or 0: one byte is carried out (recv, send, sendmsg, write) */
+	/* errno, or 0: one byte is carried out (recv, send, sendmsg, write); HELD: see held() */
+	_Atomic int32_t error;
 	_Atomic uint32_t kind;
 	_Atomic uint32_t every; /* of the calls from `first` on, each `every`-th */
 	_Atomic uint64_t first; /* 1: the first one since it was armed */
@@ -147,6 +148,18 @@ static enum kind kind_of(int fd)
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? KIND_FILE : KIND_OTHER;
 }
 
+#define HELD        (-1)
+#define HELD_MAX_MS 10000
+
+/* The call waits until the slot is disarmed, and is carried out then; a forgotten one in the end. */
+static void held(const struct slot *s)
+{
+	const struct timespec some = {.tv_nsec = 100 * 1000};
+
+	for (int i = 0; i < HELD_MAX_MS * 10 && atomic_load(&s->armed) != 0; i++)
+		nanosleep(&some, NULL);
+}
+
 /* Is this call, on something of this kind, one that is to fail? Then *error says how. */
 static bool fails(enum call which, enum kind kind, int *error)
 {
@@ -162,6 +175,10 @@ static bool fails(enum call which, enum kind kind, int *error)
 		return false;
 	atomic_fetch_add(&s->hits, 1);
 	*error = atomic_load(&s->error);
+	if (*error == HELD) {
+		held(s);
+		return false;
+	}
 	return true;
 }
 
