@@ -33,6 +33,17 @@ void pool_close(struct pool *p, enum reason why)
 		upstream_close(u, why, false);
 }
 
+void pool_recheck(struct pool *p)
+{
+	struct upstream *u, *next;
+
+	for (u = TAILQ_FIRST(&p->idle); u != NULL; u = next) {
+		next = TAILQ_NEXT(u, link);
+		if (conn_recheck(&u->conn))
+			upstream_close(u, REASON_BACKEND_CLOSED, false);
+	}
+}
+
 void pool_reap(struct pool *p)
 {
 	struct upstream *u;

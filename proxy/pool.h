@@ -33,6 +33,12 @@ struct upstream *pool_take(struct pool *p, upstream_wake wake, void *arg) MUST_C
 /* A connection whose exchange is complete; closes the one that idled longest when full. */
 void pool_give(struct pool *p, struct upstream *u, uint64_t now_ns);
 
+/*
+ * From the worker, now and then: those whose RST came together with the end of a response are
+ * noticed, which no event tells.
+ */
+void pool_recheck(struct pool *p);
+
 /* Out of the list, when an idle one is closed (upstream_close() calls it). */
 void pool_forget(struct pool *p, struct upstream *u);
 
