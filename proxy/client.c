@@ -112,6 +112,12 @@ static void client_idle(struct client *c)
 	timeout_set(&c->w->timeouts, &c->phase_limit, TIMEOUT_IDLE, c->w->now_ns);
 }
 
+/* Has a byte of a next request come? It may not have been signalled yet. */
+static bool client_has_more(const struct client *c)
+{
+	return buf_left(&c->in) > 0 || conn_peek(&c->conn) > 0;
+}
+
 /* The exchange is over: report it, and go on as it says. */
 static void client_exchange_over(struct client *c)
 {
@@ -125,7 +131,8 @@ static void client_exchange_over(struct client *c)
 	c->relay = NULL;
 	switch (ending) {
 	case RELAY_KEEP:
-		if (c->w->stop != WORKER_RUNS)
+		/* The client was told that it may go on: what it has sent gets an answer yet. */
+		if (c->w->stop != WORKER_RUNS && !client_has_more(c))
 			client_linger(c);
 		else
 			client_idle(c);
@@ -236,6 +243,8 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 		c->in_looked_at = true;
 		if (!from_in && !buf_append(&c->in, bytes, len))
 			client_head_lost(c);
+		else if (!r->begun && c->w->stop != WORKER_RUNS)
+			client_close(c, REASON_SHUTDOWN, false); /* empty lines */
 		else if (r->begun && c->phase_limit.what != TIMEOUT_HEADER)
 			timeout_set(&c->w->timeouts, &c->phase_limit, TIMEOUT_HEADER, c->w->now_ns);
 		return;
@@ -394,11 +403,8 @@ static void client_linger_over(struct timeout *t, enum timeout_class what)
 
 void client_drain(struct client *c)
 {
-	bool idle = c->state == CLIENT_IDLE ? buf_left(&c->in) == 0
-					    : c->state == CLIENT_HEAD && !c->relay->begun;
-
-	/* A request that has just come may not have been signalled yet. */
-	if (idle && !c->conn.readable && conn_peek(&c->conn) <= 0)
+	if ((c->state == CLIENT_IDLE && !client_has_more(c)) ||
+	    (c->state == CLIENT_HEAD && !c->relay->begun && conn_peek(&c->conn) <= 0))
 		client_close(c, REASON_SHUTDOWN, false);
 }
 

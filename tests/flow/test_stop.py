@@ -85,6 +85,33 @@ def test_a_running_response_is_finished(origin, proxy, peer):
     assert front.lines(1)[0]["end"] == "done"
 
 
+def test_a_request_that_waits_behind_it_is_answered(origin, proxy, peer):
+    """It was read, and its sender was told that the connection goes on."""
+    def script(conn):
+        conn.next_request()
+        conn.reply(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nfour")
+        conn.origin.waiting.set()
+        conn.origin.go.wait(10)
+        conn.reply(b"more")
+        conn.next_request()
+
+    backend = start(origin, [script, slowly(0)])
+    front = proxy(backend)
+    client = peer(front)
+    client.send(peers.request("/1") + peers.request("/2"))
+    assert backend.waiting.wait(5)
+    client.read_until(b"four")
+    front.signal(signal.SIGTERM)
+    time.sleep(0.2)
+    backend.go.set()
+    assert client.read_exactly(4) == b"more"
+    got = client.read_response()
+    assert got.body == b"finished" and got.get("Connection") == "close"
+    client.expect_eof()
+    front.stop()
+    assert [(x["target"], x["end"]) for x in front.lines(2)] == [("/1", "done"), ("/2", "done")]
+
+
 def test_stop_ms_is_the_limit(origin, proxy, peer):
     backend = start(origin, slowly(30))
     backend.forgive = True
