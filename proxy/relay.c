@@ -19,7 +19,6 @@
 #define RELAY_READ_FIRST (64 * 1024)
 #define RELAY_READ_LEAST (16 * 1024)
 #define RELAY_RAW_KEPT   (4 * 1024)
-#define RELAY_RECHECK_NS (100 * NS_PER_MS)
 
 static struct relay *relay_of(struct timeout *t, size_t member)
 {
@@ -441,26 +440,6 @@ enum relay_result relay_run(struct relay *r)
 	}
 	relay_limits(r);
 	return RELAY_WAIT;
-}
-
-/*
- * To ask each client's socket when its request is complete would be one call more for every exchange;
- * so only those are asked, once, whose backend takes its time.
- */
-void relay_recheck_clients(struct worker *w)
-{
-	uint64_t begun_ns = w->now_ns - RELAY_RECHECK_NS;
-	struct timeout *t, *next;
-
-	for (t = timeouts_oldest(&w->timeouts, TIMEOUT_BACKEND); t != NULL; t = next) {
-		struct relay *r = relay_of(t, offsetof(struct relay, backend_limit));
-
-		next = TAILQ_NEXT(t, link);
-		if (t->deadline_ns > begun_ns + w->timeouts.duration_ns[TIMEOUT_BACKEND])
-			return;
-		if (conn_recheck(r->client))
-			r->wake(r->wake_arg);
-	}
 }
 
 void relay_resolved(struct relay *r)

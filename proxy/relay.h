@@ -159,9 +159,6 @@ enum relay_result relay_run(struct relay *r) MUST_CHECK;
 /* The record is final: access log, tap, counters. Once, when the exchange is over. */
 void relay_report(struct relay *r);
 
-/* From the worker, now and then: clients whose RST came together with their request are noticed. */
-void relay_recheck_clients(struct worker *w);
-
 /* From the worker: the backend's addresses are known now, or failed. */
 void relay_resolved(struct relay *r);
 

@@ -46,7 +46,6 @@ static void worker_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	w->tick_armed = false;
 	worker_clock(w);
-	relay_recheck_clients(w);
 	pool_recheck(&w->pool);
 	timeouts_sweep(&w->timeouts, worker_clock(w), WORKER_SWEEP_MOST);
 }
