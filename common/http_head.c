@@ -396,6 +396,15 @@ bool http_head_started(const struct http_head *h)
 	return h->reader != NULL && h->reader->state != READING_EMPTY_LINES;
 }
 
+size_t http_empty_lines(const char *bytes, size_t len)
+{
+	size_t n = 0;
+
+	while (len - n >= 2 && bytes[n] == '\r' && bytes[n + 1] == '\n')
+		n += 2;
+	return n;
+}
+
 const char *http_fault_text(enum http_fault fault)
 {
 	switch (fault) {

@@ -190,6 +190,9 @@ enum http_progress http_head_read(struct http_head *h, const char *bytes, size_t
 /* True once a byte of the start line (anything but CR and LF) was seen. */
 bool http_head_started(const struct http_head *h);
 
+/* Bytes of the empty lines, CR LF each, that stand first in bytes[0, len). */
+size_t http_empty_lines(const char *bytes, size_t len);
+
 const char *http_fault_text(enum http_fault fault);
 
 static inline const char *http_slice_at(const char *base, struct http_slice s)

@@ -187,13 +187,11 @@ static enum reason fault_reason(enum http_fault fault)
 /* No memory for an exchange: answered without one. bytes are what the client has sent so far. */
 static void client_turn_away(struct client *c, const char *bytes, size_t len, enum reason why)
 {
-	size_t skip = 0;
+	size_t skip = http_empty_lines(bytes, len);
 
 	worker_lacks(c->w, "request");
-	while (skip < len && (bytes[skip] == '\r' || bytes[skip] == '\n'))
-		skip++;
-	if (len > 0 && skip == len) {
-		/* Empty lines alone are no request. */
+	if (len > 0 && (skip == len || (skip == len - 1 && bytes[skip] == '\r'))) {
+		/* Empty lines alone are no request, nor is what may become one more. */
 		client_close(c, why, false);
 		return;
 	}

@@ -169,11 +169,9 @@ static void relay_begin(struct relay *r, const char *bytes, size_t len)
 	struct worker *w = r->w;
 	struct conn *c = r->client;
 	struct leg_record leg;
-	size_t skip = 0;
+	/* they belong to no request; a bare CR or LF is a fault, and of this one */
+	size_t skip = http_empty_lines(bytes, len);
 
-	/* empty lines belong to no request; a bare CR or LF is a fault, and of this one */
-	while (len - skip >= 2 && bytes[skip] == '\r' && bytes[skip + 1] == '\n')
-		skip += 2;
 	conn_leg(c, &leg);
 	/* A pipelined request's first byte may have been read a while ago. */
 	exchange_begin(&r->x, exchange_id(w->shared->id_seed, w->index, w->exchanges++),

@@ -24,7 +24,9 @@ import threading
 
 import pytest
 
-from faults import ANY, EVER, LOCAL, OTHER, SHORT, STREAM, Rig
+from faults import ANY, EVER, LOCAL, OTHER, SHORT, STREAM, Faults, Rig
+from origin import response
+import peer as peers
 
 CASES = {
     "accept4": ["EMFILE", "ENOBUFS", "ECONNABORTED", "EINTR", "EPERM"],
@@ -86,6 +88,37 @@ def test_a_lasting_lack(origin, proxy, tmp_path, call, error, end):
     assert {saw.status for saw in answers} <= {503, 502, 400}
     lines = rig.finish()
     assert sum(line["end"] == end for line in lines) >= 100
+
+
+@pytest.mark.parametrize("first,status", [
+    (b"GET", 503), (b"\r\nGET", 503), (b"\n", 503), (b"\r\r", 503), (b"\r\n", None),
+    (b"\r\n\r", None)])
+def test_no_memory_at_the_first_bytes(origin, proxy, peer, tmp_path, first, status):
+    """Empty lines are no request; anything else is, a bare CR or LF too."""
+    def script(conn):
+        conn.next_request()
+        taken.set()
+        go.wait(10)
+        conn.reply(response())
+        conn.next_request()
+
+    taken, go, faults = threading.Event(), threading.Event(), Faults(tmp_path)
+    front = proxy(origin(script), env=faults.env)
+    client, other = peer(front), peer(front)
+    other.send(peers.request())  # the worker has both by now, and no relay to spare
+    assert taken.wait(10)
+    faults.arm("calloc", errno.ENOMEM)
+    client.send(first)
+    if status is None:
+        client.expect_eof()
+    else:
+        assert client.read_response().status == status
+        client.expect_eof()
+    assert faults.hits("calloc") == 1
+    go.set()
+    assert other.read_response().status == 200
+    lines = front.lines(1 if status is None else 2)
+    assert [(x["status"], x["end"]) for x in lines[:-1]] == [(503, "no-memory")] * (status is not None)
 
 
 STORMS = {
