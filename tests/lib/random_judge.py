@@ -117,6 +117,22 @@ class Judge:
                 self._tunnel(sent, line, line[leg]["tunnel"])
         elif line["end"] != "done":
             self.say(sent, line, "complete for the client")
+        if sent.got == "response":
+            self._soap(sent, line)
+
+    def _soap(self, sent, line):
+        """Operation and fault, where they are looked for and have passed."""
+        operation = fault = None
+        if self.run.soap_is_read:
+            operation = sent.plan.operation
+        if self.run.soap_is_read and sent.reply_name:
+            reply = sent.plan.reply(int(sent.reply_name.split("/")[2]))
+            if reply.fault:
+                fault = {"code": "e:Server", "string": reply.name}
+        if line["at_us"]["request_end"] is not None and line["soap"]["operation"] != operation:
+            self.say(sent, line, f"operation {line['soap']['operation']}, sent {operation}")
+        if sent.reply_name and line["soap"]["fault"] != fault:
+            self.say(sent, line, f"fault {line['soap']['fault']}, told {fault}")
 
     def _answered_by_proxy(self, sent, line):
         if line["end"] == "done" or line["end"] in NO_ANSWER:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Clients and a backend that misbehave at random, by plans that a seed decides.
 
-    tests/lib/random_peers.py [--seed N] [--exchanges N] [--workers N] [--binary FILE]
+    tests/lib/random_peers.py [--seed N] [--exchanges N] [--set KEY=VALUE] [--binary FILE]
 
 Both sides write down what they sent and saw, byte for byte; random_judge holds the two journals and
 the proxy's log together. Run alone it starts a flowproxy before the backend, runs one seed and says
@@ -33,6 +33,10 @@ CONTINUE_S = 0.15
 SETTINGS = {"header_timeout_ms": 1000, "body_timeout_ms": 1000, "send_timeout_ms": 3000,
             "backend_timeout_ms": 1500, "idle_timeout_ms": 5000, "pool_idle_ms": 500,
             "tunnel_timeout_ms": 5000, "max_header_bytes": 8192, "stop_ms": 3000}
+# a seed's proxy has one of these besides
+VARIANTS = [{}, {"workers": 2, "max_requests": 3, "pool_size": 1}, {"log.soap": "full"},
+            {"workers": 3, "request_ids": "keep", "max_age_ms": 50, "pool_size": 2},
+            {"log.soap": "full", "workers": 2, "pool_size": 0}]
 
 
 class Sent:
@@ -378,9 +382,10 @@ class Client:
 class Run:
     """One seed: sessions, many at a time, until so many exchanges were begun."""
 
-    def __init__(self, seed, exchanges, address):
+    def __init__(self, seed, exchanges, address, soap_is_read=False):
         self.seed = seed
         self.exchanges = exchanges
+        self.soap_is_read = soap_is_read
         self.address = address
         self.clients = []
         self.errors = []
@@ -414,14 +419,14 @@ class Run:
             each.join()
 
 
-def play(seed, exchanges, workdir, binary=None, workers=1):
+def play(seed, exchanges, workdir, binary=None, settings=None):
     """One seed before a proxy of its own: (findings, counts, number of lines)."""
     backend = Backend(seed)
-    front = stack.Flowproxy(backend.url, workdir, settings=dict(SETTINGS, workers=workers),
-                            binary=binary)
+    settings = {**SETTINGS, **VARIANTS[seed % len(VARIANTS)], **(settings or {})}
+    front = stack.Flowproxy(backend.url, workdir, settings=settings, binary=binary)
     try:
         files = front.open_files()
-        run = Run(seed, exchanges, front.address)
+        run = Run(seed, exchanges, front.address, settings.get("log.soap") == "full")
         run.run()
         until = time.monotonic() + 10
         while front.open_files() > files and time.monotonic() < until:
@@ -443,7 +448,7 @@ def main(arguments):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1, help="that many, one after the other")
     parser.add_argument("--exchanges", type=int, default=5000)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of flowproxy")
     parser.add_argument("--binary", help="the flowproxy to run")
     options = parser.parse_args(arguments)
     failed = 0
@@ -451,7 +456,7 @@ def main(arguments):
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as workdir:
             found, counts, lines = play(seed, options.exchanges, workdir, options.binary,
-                                        options.workers)
+                                        dict(each.split("=", 1) for each in options.set))
         print(f"seed {seed}: {lines} exchanges in {time.monotonic() - began:.0f} s: "
               + ", ".join(f"{n} {word}" for word, n in sorted(counts.items())))
         if found:

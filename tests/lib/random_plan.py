@@ -59,6 +59,14 @@ def chunks(rnd, body):
     return b"".join(out) + b"0\r\n" + trailers + b"\r\n"
 
 
+SOAP = b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
+
+
+def soap_fault(text):
+    return SOAP + (b"<e:Fault><faultcode>e:Server</faultcode><faultstring>%s</faultstring>"
+                   % text.encode())
+
+
 class Reply:
     """What the backend says to one arrival of an exchange."""
 
@@ -78,6 +86,11 @@ class Reply:
             self.framing = "none"
         self.body = rnd.randbytes(size(rnd, plan.reply_most)) if self.framing != "none" else b""
         fields = [f"X-Reply: {self.name}"]
+        # what log.soap = full is to find in it, whatever stands behind
+        self.fault = self.body and plan.method != "HEAD" and rnd.random() < 0.2
+        if self.fault:
+            self.body = soap_fault(self.name) + self.body
+            fields.append("Content-Type: text/xml")
         # the backend means to close, and says so
         self.closes = self.framing == "close" or minor == 0 or rnd.random() < 0.1
         if self.closes and minor == 1:
@@ -132,6 +145,9 @@ class Plan:
         if self.minor == 0 and self.framing == "chunked":
             self.framing = "length"
         self.body = rnd.randbytes(size(rnd, most)) if self.framing != "none" else b""
+        self.operation = f"op{index}" if self.body and rnd.random() < 0.3 else None
+        if self.operation:
+            self.body = SOAP + b"<%s>" % self.operation.encode() + self.body
         self.fault = rnd.choices(CLIENT_FAULTS, CLIENT_WEIGHTS)[0] if rnd.random() < 0.12 else None
         if self.fault == "stall in head" and self.method == "HEAD":
             self.fault = None  # the answer to a head that is not known to be one has a body
@@ -140,7 +156,7 @@ class Plan:
         self.upgrades = self.fault is None and not batched and rnd.random() < 0.02
         if self.upgrades:
             self.method, self.minor, self.framing, self.body = "GET", 1, "none", b""
-            self.expects = False
+            self.expects, self.operation = False, None
         self.keep_alive = self.minor == 1 or rnd.random() < 0.5
         self.reset = rnd.random() < 0.5
         self.slow_reader = rnd.random() < 0.03
@@ -151,6 +167,8 @@ class Plan:
                  f"X-Plan: {self.name}"]
         if rnd.random() < 0.2:
             lines.append("X-Filler: " + "f" * rnd.randint(1, 2000))
+        if self.operation:
+            lines.append("Content-Type: text/xml")
         if self.minor == 0 and self.keep_alive:
             lines.append("Connection: keep-alive")
         elif rnd.random() < 0.05:
@@ -172,6 +190,7 @@ class Plan:
         if self.fault == "malformed":
             _, _, self.head, self.bad_status, self.bad_end = rnd.choice(BAD_REQUESTS)
             self.method, self.body, self.payload = "GET", b"", b""  # what it would be is not known
+            self.operation = None
         raw = self.head + self.payload
         if self.fault in ("cut head", "stall in head"):
             raw = raw[:rnd.randint(1, len(self.head) - 1)]
