@@ -435,6 +435,7 @@ void http_body_init(struct http_body *b, enum http_framing framing, uint64_t len
 		b->left = UINT64_MAX;
 }
 
+/* Only the names are kept: every trailer is held against them, and the list may be mostly commas. */
 bool http_body_forbid_named(struct http_body *b, const struct http_head *h, const char *bytes)
 {
 	if (b->framing != HTTP_BODY_CHUNKED || !h->connection_names)
@@ -444,12 +445,18 @@ bool http_body_forbid_named(struct http_body *b, const struct http_head *h, cons
 		return false;
 	for (uint32_t i = 0; i < h->field_count; i++) {
 		const struct http_field *f = &h->fields[i];
+		const char *at = bytes + f->value.off;
+		const char *end = at + f->value.len;
+		const char *name;
+		size_t n;
 
 		if (f->id != HTTP_FIELD_CONNECTION)
 			continue;
-		memcpy(b->named + b->named_len, bytes + f->value.off, f->value.len);
-		b->named_len += f->value.len;
-		b->named[b->named_len++] = ',';
+		while (http_list_next(&at, end, &name, &n)) {
+			memcpy(b->named + b->named_len, name, n);
+			b->named_len += (uint32_t)n;
+			b->named[b->named_len++] = ',';
+		}
 	}
 	return true;
 }

@@ -7,13 +7,13 @@ Memory: the later thousands may add 1 MiB at most to what the first thousand has
 import collections
 import os
 import random
-import re
 import socket
 import threading
 import time
 
 import pytest
 
+import check
 import log
 from nameserver import Nameserver
 from origin import response
@@ -227,15 +227,6 @@ def check_lines(lines, work):
     assert not named and nameless == wanted
 
 
-def check_counters(front, lines):
-    """What it says of itself when it stops is what the log says."""
-    front.stop()
-    said = re.search(r"(\d+) exchanges: (.*)", front.stderr)
-    counts = {word: int(n) for word, n in re.findall(r"([a-z-]+) (\d+)", said.group(2))}
-    assert int(said.group(1)) == len(lines)
-    assert counts == collections.Counter(line["end"] for line in lines)
-
-
 def test_at_every_stage(origin, proxy):
     backend_ = origin(backend)
     front = proxy(backend_)
@@ -256,7 +247,7 @@ def test_at_every_stage(origin, proxy):
     check_lines(lines, work)
     if not stack.SLOW:
         assert grown < GROWTH_MAX, f"{grown} bytes more after {LATER} exchanges"
-    check_counters(front, lines)
+    check.counters(front, lines)
 
 
 def run_away(front, count, dice):
@@ -280,7 +271,7 @@ def check_run_away(front, work, files, ends):
     assert sorted(line["target"] for line in lines) == sorted("/%s/%s/%d" % each for each in work)
     assert {line["end"] for line in lines} <= ends
     assert "client-reset" in {line["end"] for line in lines}
-    check_counters(front, lines)
+    check.counters(front, lines)
 
 
 def test_while_connecting(proxy):

@@ -1,5 +1,8 @@
 """Assertions that join the three witnesses of an exchange: client, backend and log line."""
 
+import collections
+import re
+
 import log
 
 
@@ -50,3 +53,12 @@ def refused(line, peer, response, end, status, request_range=None):
 
 def between(value, low, high, what="value"):
     assert low <= value <= high, f"{what} {value} is not between {low} and {high}"
+
+
+def counters(front, lines):
+    """What the proxy says of itself when it stops is what the log says."""
+    front.stop()
+    said = re.search(r"(\d+) exchanges: (.*)", front.stderr)
+    counts = {word: int(n) for word, n in re.findall(r"([a-z-]+) (\d+)", said.group(2))}
+    assert int(said.group(1)) == len(lines)
+    assert counts == collections.Counter(line["end"] for line in lines)
