@@ -349,27 +349,33 @@ enum http_progress http_head_read(struct http_head *h, const char *bytes, size_t
 				   : HTTP_FAULT_TOO_LARGE);
 }
 
+void http_head_slim(struct http_head *h)
+{
+	if (h->reader == NULL || h->reader->field_cap <= FIELDS_KEPT)
+		return;
+	free(h->fields);
+	h->fields = NULL;
+	h->field_count = 0;
+	h->reader->field_cap = 0;
+}
+
 bool http_head_init(struct http_head *h, enum http_kind kind, const struct http_limits *limits,
 		    enum http_method request_method, bool request_upgrade)
 {
 	struct http_reader *r = h->reader;
-	struct http_field *fields = h->fields;
 
 	if (r == NULL) {
 		r = calloc(1, sizeof(*r));
 		if (r == NULL)
 			return false;
+		h->reader = r;
 	}
-	if (r->field_cap > FIELDS_KEPT) {
-		free(fields);
-		fields = NULL;
-		r->field_cap = 0;
-	}
+	http_head_slim(h);
 	*h = (struct http_head){
 		.kind = kind,
 		.max_forwards = UINT32_MAX,
 		.keep_alive_timeout_s = UINT32_MAX,
-		.fields = fields,
+		.fields = h->fields,
 		.reader = r,
 	};
 	r->limits = *limits;

@@ -175,6 +175,9 @@ bool http_head_init(struct http_head *h, enum http_kind kind, const struct http_
 		    enum http_method request_method, bool request_upgrade) MUST_CHECK;
 void http_head_fini(struct http_head *h);
 
+/* Between two messages: free what only a large head needed. What was read is not known any more. */
+void http_head_slim(struct http_head *h);
+
 /*
  * Read on. bytes[0, len) is everything of the message so far, beginning with its first byte; what an
  * earlier call has seen must be unchanged and is not read again, so that a head that comes byte by

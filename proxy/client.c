@@ -258,6 +258,9 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 	used = r->req_head.len;
 	if (from_in) {
 		buf_consume(&c->in, used);
+		/* A head that came in pieces does not cost its buffer for the whole exchange. */
+		if (buf_left(&c->in) == 0)
+			buf_fini(&c->in);
 		(void)relay_start(r, NULL, 0);
 		return;
 	}
@@ -277,6 +280,17 @@ static void client_eof(struct client *c, bool error)
 		client_close(c, error ? relay_client_reason(c->relay) : REASON_CLIENT_EOF, false);
 }
 
+/* No more than its limit is kept of a head that comes in pieces. */
+static size_t client_head_room(const struct client *c)
+{
+	size_t left = buf_left(&c->in);
+	size_t max = c->w->cfg->proxy.max_header_bytes;
+
+	if (left == 0 || left >= max)
+		return CLIENT_HEAD_READ;
+	return MIN(max - left, (size_t)CLIENT_HEAD_READ);
+}
+
 /* Read on in a head. Returns false when there is nothing more to do now. */
 static bool client_read_head(struct client *c)
 {
@@ -291,7 +305,7 @@ static bool client_read_head(struct client *c)
 	}
 	if (!c->conn.readable && (c->state == CLIENT_IDLE || !conn_recheck(&c->conn)))
 		return false;
-	n = conn_read(&c->conn, w->scratch, CLIENT_HEAD_READ);
+	n = conn_read(&c->conn, w->scratch, client_head_room(c));
 	if (n == CONN_AGAIN)
 		return false;
 	if (n < 0) {

@@ -157,6 +157,11 @@ void relay_free(struct relay *r)
 		relay_destroy(r);
 		return;
 	}
+	/* Hundreds may be kept: none keeps what only a large message needed. */
+	http_head_slim(&r->req_head);
+	http_head_slim(&r->resp_head);
+	http_body_fini(&r->req_body);
+	http_body_fini(&r->resp_body);
 	buf_reset(&r->raw, RELAY_RAW_KEPT);
 	buf_reset(&r->request, RELAY_REPLAY_MAX);
 	buf_reset(&r->resp_raw, RELAY_RAW_KEPT);

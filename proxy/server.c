@@ -23,6 +23,7 @@
 #include "common/log.h"
 #include "proxy/acceptor.h"
 #include "proxy/listeners.h"
+#include "proxy/memory.h"
 #include "proxy/tap_hub.h"
 #include "proxy/tracer.h"
 #include "proxy/worker.h"
@@ -33,11 +34,12 @@
 #define SERVER_RESERVED_FILES    64
 #define SERVER_REFUSED_MAX       64
 #define SERVER_CONNECTIONS_LEAST 16
+#define SERVER_MEMORY_LOOK_S     2
 
 struct server {
 	const struct config *cfg;
 	struct event_base *base;
-	struct event *on_term, *on_int, *on_usr1, *start_limit, *reaper;
+	struct event *on_term, *on_int, *on_usr1, *start_limit, *memory_look, *reaper;
 	struct listeners listeners;
 	struct worker_shared shared;
 	struct worker *workers[SERVER_WORKERS_MAX];
@@ -45,6 +47,7 @@ struct server {
 	struct acceptor *acceptor; /* of the main thread, with several workers */
 	struct tap_hub *hub;
 	struct tracer *tracer;
+	struct memory memory;
 	uint32_t connections_max; /* of the whole proxy */
 	unsigned stops;           /* signals seen */
 	bool listening;
@@ -96,6 +99,15 @@ static void server_fail(struct server *s)
 {
 	s->failed = true;
 	event_base_loopbreak(s->base);
+}
+
+static void on_memory_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	memory_give_back(&s->memory);
 }
 
 static void on_start_limit(evutil_socket_t fd, short what, void *arg)
@@ -265,6 +277,7 @@ static void server_limits(struct server *s)
 static bool server_events(struct server *s)
 {
 	struct timeval limit = {SERVER_TRACER_START_S, 0};
+	struct timeval look = {SERVER_MEMORY_LOOK_S, 0};
 
 	s->base = event_base_new();
 	if (s->base == NULL)
@@ -273,8 +286,10 @@ static bool server_events(struct server *s)
 	s->on_int = evsignal_new(s->base, SIGINT, on_stop_signal, s);
 	s->on_usr1 = evsignal_new(s->base, SIGUSR1, on_reopen_signal, s);
 	s->start_limit = evtimer_new(s->base, on_start_limit, s);
+	s->memory_look = event_new(s->base, -1, EV_PERSIST, on_memory_look, s);
 	return s->on_term != NULL && s->on_int != NULL && s->on_usr1 != NULL &&
-	       s->start_limit != NULL && event_add(s->on_term, NULL) == 0 &&
+	       s->start_limit != NULL && s->memory_look != NULL &&
+	       event_add(s->memory_look, &look) == 0 && event_add(s->on_term, NULL) == 0 &&
 	       event_add(s->on_int, NULL) == 0 && event_add(s->on_usr1, NULL) == 0 &&
 	       (s->cfg->trace.dir[0] == '\0' || event_add(s->start_limit, &limit) == 0);
 }
@@ -464,7 +479,8 @@ static void server_await_workers(struct server *s)
 
 static void server_free(struct server *s)
 {
-	struct event *events[] = {s->on_term, s->on_int, s->on_usr1, s->start_limit, s->reaper};
+	struct event *events[] = {s->on_term,     s->on_int,      s->on_usr1,
+				  s->start_limit, s->memory_look, s->reaper};
 
 	for (unsigned i = 0; i < s->worker_count; i++)
 		if (s->workers[i] != NULL)

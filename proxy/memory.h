@@ -1,0 +1,20 @@
+/*
+ * memory.h -- gives memory back to the kernel when a flood is over.
+ *
+ * What thousands of connections needed is freed with them, but malloc keeps it for the next ones.
+ * Belongs to the main thread: workers only wait while their part is being given back.
+ */
+#ifndef PROXY_MEMORY_H
+#define PROXY_MEMORY_H
+
+#include <stddef.h>
+
+/* Zero at first. */
+struct memory {
+	size_t stuck_bytes; /* what the last trim had to leave, fading: it is tried again later */
+};
+
+/* To be called every few seconds: cheap while there is little to give back. */
+void memory_give_back(struct memory *m);
+
+#endif
