@@ -24,6 +24,9 @@ static void client_set(struct client *c, enum client_state to)
 	assert(c->state != CLIENT_CLOSED);
 	assert(to != CLIENT_HEAD || c->state == CLIENT_IDLE);
 	c->state = to;
+	if (c->is_mute)
+		TAILQ_REMOVE(&c->w->mute, c, mute);
+	c->is_mute = false;
 }
 
 void client_close(struct client *c, enum reason why, bool reset)
@@ -498,6 +501,8 @@ bool client_new(struct worker *w, int fd, const struct addr *local, const struct
 		return true;
 	}
 	timeout_set(&w->timeouts, &c->phase_limit, TIMEOUT_HEADER, w->now_ns);
+	c->is_mute = true;
+	TAILQ_INSERT_TAIL(&w->mute, c, mute);
 	client_run(c);
 	return true;
 }

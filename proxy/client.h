@@ -30,12 +30,14 @@ enum client_state {
 struct client {
 	TAILQ_ENTRY(client) link;  /* all clients, or the dead */
 	TAILQ_ENTRY(client) again; /* to run in the next turn */
+	TAILQ_ENTRY(client) mute;  /* those that have never sent a byte */
 	struct conn conn;
 	struct worker *w;
 	enum client_state state;
 	struct buf in;     /* read, not used yet; offsets: it ends at conn.read_off */
 	bool in_looked_at; /* the head reader has seen all of `in` */
 	bool is_again;
+	bool is_mute;
 	bool refused;        /* beyond max_connections */
 	uint64_t read_ns;    /* monotonic, of the newest read */
 	struct relay *relay; /* CLIENT_HEAD, CLIENT_EXCHANGE */

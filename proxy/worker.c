@@ -20,12 +20,13 @@
 #include "proxy/client.h"
 #include "proxy/relay.h"
 
-#define WORKER_TICK_MS      50
-#define WORKER_SWEEP_MOST   4096
-#define WORKER_LOOK_MS      100
-#define WORKER_EVICT_LOOK   16 /* idle connections looked at to make room for one */
-#define WORKER_INBOX        64
-#define WORKER_SAY_EVERY_NS (10 * NS_PER_S)
+#define WORKER_TICK_MS       50
+#define WORKER_SWEEP_MOST    4096
+#define WORKER_LOOK_MS       100
+#define WORKER_EVICT_LOOK    16 /* idle connections looked at to make room for one */
+#define WORKER_INBOX         64
+#define WORKER_MUTE_GRACE_NS NS_PER_S
+#define WORKER_SAY_EVERY_NS  (10 * NS_PER_S)
 
 uint64_t worker_clock(struct worker *w)
 {
@@ -110,26 +111,62 @@ static void worker_resolved(struct worker *w)
 		relay_resolved(r);
 }
 
-/* Is the limit reached? Then the connection that has idled longest makes room. */
-static bool worker_over_limit(struct worker *w)
+/* One that is to run in the next turn has requests that wait; or one has just come. */
+static bool worker_may_evict(const struct client *c)
 {
-	struct timeout *t;
-	unsigned looks = WORKER_EVICT_LOOK;
+	return !c->is_again && conn_peek(&c->conn) <= 0;
+}
 
-	if (w->client_count - w->refused_count < w->shared->connections_max)
-		return false;
-	for (t = timeouts_oldest(&w->timeouts, TIMEOUT_IDLE); t != NULL && looks-- > 0;
-	     t = TAILQ_NEXT(t, link)) {
+/* The client that has been between two requests for longest, and since when; or NULL. */
+static struct client *worker_longest_idle(struct worker *w, uint64_t *since_ns)
+{
+	unsigned looks = WORKER_EVICT_LOOK;
+	struct timeout *t = timeouts_oldest(&w->timeouts, TIMEOUT_IDLE);
+
+	for (; t != NULL && looks-- > 0; t = TAILQ_NEXT(t, link)) {
 		struct client *c =
 			(struct client *)(void *)((char *)t - offsetof(struct client, phase_limit));
 
-		/* One that is to run in the next turn has requests that wait; or one has just come. */
-		if (c->is_again || conn_peek(&c->conn) > 0)
-			continue;
-		client_close(c, REASON_OVERLOAD, false);
-		return false;
+		*since_ns = t->deadline_ns - w->timeouts.duration_ns[TIMEOUT_IDLE];
+		if (worker_may_evict(c))
+			return c;
 	}
-	return true;
+	return NULL;
+}
+
+/* The same of those that have never sent a byte. Each gets a moment for its first. */
+static struct client *worker_longest_mute(struct worker *w, uint64_t *since_ns)
+{
+	unsigned looks = WORKER_EVICT_LOOK;
+	struct client *c = TAILQ_FIRST(&w->mute);
+
+	for (; c != NULL && looks-- > 0; c = TAILQ_NEXT(c, mute)) {
+		*since_ns = c->read_ns;
+		if (w->now_ns - c->read_ns < WORKER_MUTE_GRACE_NS)
+			return NULL;
+		if (worker_may_evict(c))
+			return c;
+	}
+	return NULL;
+}
+
+/* Is the limit reached? Then the connection that has idled longest makes room. */
+static bool worker_over_limit(struct worker *w)
+{
+	struct client *idle, *mute;
+	uint64_t idle_ns = 0;
+	uint64_t mute_ns = 0;
+
+	if (w->client_count - w->refused_count < w->shared->connections_max)
+		return false;
+	idle = worker_longest_idle(w, &idle_ns);
+	mute = worker_longest_mute(w, &mute_ns);
+	if (mute != NULL && (idle == NULL || mute_ns < idle_ns))
+		idle = mute;
+	if (idle == NULL)
+		return true;
+	client_close(idle, REASON_OVERLOAD, false);
+	return false;
 }
 
 void worker_lacks(struct worker *w, const char *what)
@@ -394,6 +431,7 @@ struct worker *worker_new(unsigned index, struct worker_shared *shared)
 	TAILQ_INIT(&w->conns);
 	TAILQ_INIT(&w->clients);
 	TAILQ_INIT(&w->again);
+	TAILQ_INIT(&w->mute);
 	TAILQ_INIT(&w->dead);
 	TAILQ_INIT(&w->free_relays);
 	TAILQ_INIT(&w->resolving);
