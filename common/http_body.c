@@ -96,11 +96,6 @@ static int hex_value(char c)
 	return -1;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 /* ---- chunk-size lines (RFC 9112 section 7.1) ----------------------------------------------- */
 
 static bool size_digit(struct http_body *b, struct span *s, char c)
@@ -157,14 +152,14 @@ static bool ext_end(struct http_body *b, struct span *s, char c, bool equals)
 		return next(b, STATE_EXT_NAME_FIRST);
 	if (c == '=' && equals)
 		return next(b, STATE_EXT_VALUE_FIRST);
-	if (is_blank(c))
+	if (http_is_blank(c))
 		return next(b, equals ? STATE_EXT_NAME_BLANK : STATE_EXT_BLANK);
 	return refuse(b, "A chunk extension is malformed.");
 }
 
 static bool ext_first(struct http_body *b, char c, enum state token, bool quoted)
 {
-	if (is_blank(c))
+	if (http_is_blank(c))
 		return true;
 	if (http_is_tchar(c))
 		return next(b, token);

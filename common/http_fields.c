@@ -225,16 +225,11 @@ bool http_text_equal(const char *a, const char *b, size_t len)
 	return true;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 bool http_list_next(const char **at, const char *end, const char **member, size_t *len)
 {
 	const char *p = *at;
 
-	while (p < end && (*p == ',' || is_blank(*p)))
+	while (p < end && (*p == ',' || http_is_blank(*p)))
 		p++;
 	if (p == end) {
 		*at = end;
@@ -244,7 +239,7 @@ bool http_list_next(const char **at, const char *end, const char **member, size_
 	while (p < end && *p != ',')
 		p++;
 	*at = p;
-	while (is_blank(p[-1]))
+	while (http_is_blank(p[-1]))
 		p--;
 	*len = (size_t)(p - *member);
 	return true;

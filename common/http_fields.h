@@ -31,6 +31,12 @@ static inline bool http_is_tchar(char c)
 	return http_tchars[(uint8_t)c];
 }
 
+/* SP or HTAB: what optional white space is made of (RFC 9110 section 5.6.3). */
+static inline bool http_is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* One tchar or more, and nothing else. */
 bool http_is_token(const char *text, size_t len);
 

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/http_fields.h"
+
 /* A compiler vector: SSE2, NEON or plain words, whichever the machine has. */
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
@@ -42,11 +44,6 @@ static const char *next_control(const char *p, const char *end)
 	return p;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static enum http_guard_result stop(struct http_guard *g, const char *bytes, const char *p,
 				   enum http_guard_result result)
 {
@@ -61,7 +58,7 @@ enum http_guard_result http_guard_scan(struct http_guard *g, const char *bytes, 
 	const char *line = bytes + g->line;
 
 	for (;;) {
-		if (p == line && p < end && is_blank(*p))
+		if (p == line && p < end && http_is_blank(*p))
 			return stop(g, bytes, p, HTTP_GUARD_BAD);
 		p = next_control(p, end);
 		if (p == end)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http_fields.h"
 #include "common/http_framing.h"
 #include "common/http_guard.h"
 #include "common/http_target.h"
@@ -163,19 +164,14 @@ static enum http_fault parser_feed(struct http_head *h, const char *bytes)
 
 /* ---- the second reading -------------------------------------------------------------------- */
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static inline struct http_slice trimmed(const char *bytes, struct http_slice s)
 {
 	const char *p = bytes + s.off;
 	const char *past = p + s.len;
 
-	while (past > p && is_blank(past[-1]))
+	while (past > p && http_is_blank(past[-1]))
 		past--;
-	while (p < past && is_blank(*p))
+	while (p < past && http_is_blank(*p))
 		p++;
 	return (struct http_slice){(uint32_t)(p - bytes), (uint32_t)(past - p)};
 }

@@ -8,14 +8,9 @@
 
 #include "common/http_fields.h"
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static const char *skip_blanks(const char *at, const char *end)
 {
-	while (at < end && is_blank(*at))
+	while (at < end && http_is_blank(*at))
 		at++;
 	return at;
 }
@@ -45,7 +40,7 @@ bool media_type_is(const char *value, size_t len, const char *lower)
 	const char *end = value + len;
 	const char *past = value;
 
-	while (past < end && *past != ';' && !is_blank(*past))
+	while (past < end && *past != ';' && !http_is_blank(*past))
 		past++;
 	return http_text_is(value, (size_t)(past - value), lower);
 }
@@ -58,7 +53,7 @@ static void value_read(const char *at, const char *end, struct media_param *p)
 	if (p->quoted) {
 		past = quote_close(++at, end);
 	} else {
-		while (past < end && *past != ';' && !is_blank(*past))
+		while (past < end && *past != ';' && !http_is_blank(*past))
 			past++;
 	}
 	p->bytes = at;
