@@ -244,7 +244,8 @@ static void request_finish(struct http_head *h, const struct seen *s)
 		     (h->framing == HTTP_BODY_LENGTH && h->content_length == 0);
 
 	/* RFC 9110 section 10.1.1: an HTTP/1.0 client's expectation is ignored */
-	h->expect_continue = s->expect_continue && h->minor == 1;
+	h->expect_continue = s->expect_continue && h->minor == 1 &&
+			     !http_head_find(h, HTTP_FIELD_EXPECT)->nominated;
 	h->upgrade_websocket = s->websocket && s->upgrade_option && h->minor == 1 &&
 			       h->method == HTTP_METHOD_GET && empty;
 }

@@ -121,10 +121,10 @@ struct http_head {
 	enum http_kind kind;
 	enum http_fault fault;
 
-	uint8_t minor;         /* HTTP/1.minor: 0 or 1 */
-	bool keep_alive;       /* the sender wants to go on (RFC 9112 section 9.3) */
-	bool keep_alive_asked; /* Connection: keep-alive was said */
-	bool expect_continue;
+	uint8_t minor;          /* HTTP/1.minor: 0 or 1 */
+	bool keep_alive;        /* the sender wants to go on (RFC 9112 section 9.3) */
+	bool keep_alive_asked;  /* Connection: keep-alive was said */
+	bool expect_continue;   /* and the field goes on: Connection does not name it */
 	bool upgrade_websocket; /* request: a valid GET upgrade to websocket; response: 101 to it */
 	bool connection_names; /* Connection lists names of fields, which may stand in trailers too */
 	bool content_length_known; /* a Content-Length field stood there */

@@ -398,6 +398,8 @@ Test(http_head, expectations)
 	cr_assert_not(head.expect_continue);
 	READ_REQUEST("POST / HTTP/1.1\r\nExpect: 200-maybe\r\n\r\n");
 	cr_assert_not(head.expect_continue);
+	READ_REQUEST("POST / HTTP/1.1\r\nExpect: 100-continue\r\nConnection: Expect\r\n\r\n");
+	cr_assert_not(head.expect_continue, "it goes no further than here");
 }
 
 Test(http_head, websocket_upgrade_of_a_request)
