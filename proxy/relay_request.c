@@ -229,13 +229,38 @@ static bool relay_read_body(struct relay *r)
 	return true;
 }
 
+/*
+ * The response is on its way, and nobody takes the rest of the body any more. A client that reads
+ * only when it has sent all would wait for us, as we for it: so it is read and thrown away.
+ */
+static bool relay_discard_body(struct relay *r)
+{
+	struct exchange *x = &r->x;
+	ssize_t n;
+
+	if (x->request != REQUEST_BODY ||
+	    (x->response != RESPONSE_BODY && x->response != RESPONSE_DONE) || !r->client->readable)
+		return false;
+	x->close_client = true;
+	n = conn_read(r->client, r->w->scratch, WORKER_SCRATCH);
+	if (n == CONN_AGAIN)
+		return false;
+	if (n == CONN_EOF)
+		exchange_set_request(x, REQUEST_CUT);
+	else if (n < 0)
+		relay_fail(r, relay_client_reason(r));
+	else
+		r->w->budget_bytes -= n;
+	return true;
+}
+
 bool relay_request(struct relay *r)
 {
 	struct iovec part;
 	struct conn *up;
 
 	if (!r->up_ready || r->up_broken)
-		return false;
+		return relay_discard_body(r);
 	up = &r->up->conn;
 	if (conn_pending(up) > 0) {
 		size_t before = conn_pending(up);

@@ -121,10 +121,10 @@ class Stage:
     def moment(self):
         """What happens in here comes to the proxy at once, in this order: it is at rest, so that no
         event from before is among them."""
-        wait(lambda: set(thread_states(self.front.pid)) == {"S"}, "a rest")
+        wait(lambda: set(self.front.thread_states()) == {"S"}, "a rest")
         self.front.signal(signal.SIGSTOP)
         try:
-            wait(lambda: set(thread_states(self.front.pid)) <= {"T", "t"}, "a stop")
+            wait(lambda: set(self.front.thread_states()) <= {"T", "t"}, "a stop")
             yield
         finally:
             self.front.signal(signal.SIGCONT)
@@ -146,14 +146,6 @@ def wait(condition, what, timeout_s=10):
     while not condition():
         assert time.monotonic() < until, f"never came to {what() if callable(what) else what}"
         time.sleep(0.0002)
-
-
-def thread_states(pid):
-    states = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as f:
-            states.append(f.read().rsplit(")", 1)[1].split()[0])
-    return states
 
 
 def unread(conn):

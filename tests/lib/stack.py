@@ -134,6 +134,14 @@ class Process:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def thread_states(self):
+        """A letter for each: S waits, R runs, T is stopped."""
+        states = []
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/stat", encoding="utf-8") as f:
+                states.append(f.read().rsplit(")", 1)[1].split()[0])
+        return states
+
     def open_files(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
