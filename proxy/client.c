@@ -19,14 +19,20 @@
 
 #define CLIENT_HEAD_READ (64 * 1024)
 
+static void client_speaks(struct client *c)
+{
+	if (c->is_mute)
+		TAILQ_REMOVE(&c->w->mute, c, mute);
+	c->is_mute = false;
+}
+
 static void client_set(struct client *c, enum client_state to)
 {
 	assert(c->state != CLIENT_CLOSED);
 	assert(to != CLIENT_HEAD || c->state == CLIENT_IDLE);
 	c->state = to;
-	if (c->is_mute)
-		TAILQ_REMOVE(&c->w->mute, c, mute);
-	c->is_mute = false;
+	if (to != CLIENT_HEAD)
+		client_speaks(c);
 }
 
 void client_close(struct client *c, enum reason why, bool reset)
@@ -242,6 +248,8 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 	p = relay_read_head(r, bytes, len);
 	if (p == HTTP_MORE) {
 		c->in_looked_at = true;
+		if (r->begun)
+			client_speaks(c);
 		if (!from_in && !buf_append(&c->in, bytes, len))
 			client_head_lost(c);
 		else if (!r->begun && c->w->stop != WORKER_RUNS)
@@ -502,6 +510,7 @@ bool client_new(struct worker *w, int fd, const struct addr *local, const struct
 	}
 	timeout_set(&w->timeouts, &c->phase_limit, TIMEOUT_HEADER, w->now_ns);
 	c->is_mute = true;
+	c->came_ns = w->now_ns;
 	TAILQ_INSERT_TAIL(&w->mute, c, mute);
 	client_run(c);
 	return true;

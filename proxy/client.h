@@ -30,7 +30,7 @@ enum client_state {
 struct client {
 	TAILQ_ENTRY(client) link;  /* all clients, or the dead */
 	TAILQ_ENTRY(client) again; /* to run in the next turn */
-	TAILQ_ENTRY(client) mute;  /* those that have never sent a byte */
+	TAILQ_ENTRY(client) mute;  /* those that have never asked for anything */
 	struct conn conn;
 	struct worker *w;
 	enum client_state state;
@@ -39,7 +39,8 @@ struct client {
 	bool is_again;
 	bool is_mute;
 	bool refused;        /* beyond max_connections */
-	uint64_t read_ns;    /* monotonic, of the newest read */
+	uint64_t came_ns;    /* monotonic */
+	uint64_t read_ns;    /* of the newest read */
 	struct relay *relay; /* CLIENT_HEAD, CLIENT_EXCHANGE */
 	struct timeout phase_limit;
 	struct timeout linger_limit;

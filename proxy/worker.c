@@ -134,15 +134,15 @@ static struct client *worker_longest_idle(struct worker *w, uint64_t *since_ns)
 	return NULL;
 }
 
-/* The same of those that have never sent a byte. Each gets a moment for its first. */
+/* The same of those that have sent nothing, or empty lines. Each gets a moment for its first byte. */
 static struct client *worker_longest_mute(struct worker *w, uint64_t *since_ns)
 {
 	unsigned looks = WORKER_EVICT_LOOK;
 	struct client *c = TAILQ_FIRST(&w->mute);
 
 	for (; c != NULL && looks-- > 0; c = TAILQ_NEXT(c, mute)) {
-		*since_ns = c->read_ns;
-		if (w->now_ns - c->read_ns < WORKER_MUTE_GRACE_NS)
+		*since_ns = c->came_ns;
+		if (w->now_ns - c->came_ns < WORKER_MUTE_GRACE_NS)
 			return NULL;
 		if (worker_may_evict(c))
 			return c;

@@ -91,7 +91,7 @@ struct worker {
 	struct conn_list conns;
 	struct client_list clients;    /* every open client */
 	struct client_list again;      /* to run in the next turn */
-	struct client_list mute;       /* have never sent a byte, the oldest first */
+	struct client_list mute;       /* have sent nothing but empty lines, the oldest first */
 	struct client_list dead;       /* to free at the end of this turn */
 	struct relay_list free_relays; /* at most WORKER_RELAYS_KEPT */
 	struct relay_list resolving;   /* wait for the backend's addresses */

@@ -1,0 +1,80 @@
+"""Who makes room at max_connections: whoever has asked for nothing, but not a head under way."""
+
+import collections
+import select
+import time
+
+import pytest
+
+import apart
+import check
+import crowd
+import peer as peers
+
+MOST = 100
+
+
+@pytest.fixture
+def backend():
+    each = apart.Backend()
+    yield each
+    each.stop()
+
+
+@pytest.fixture
+def bystander():
+    """bystander(front): a client that behaves."""
+    started = []
+
+    def start(front):
+        started.append(apart.Bystander(front.address))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def answered(clients):
+    """Those that have something to read."""
+    ready = select.select([c.sock for c in clients], [], [], 1)[0]
+    return [c for c in clients if c.sock in ready]
+
+
+@pytest.mark.parametrize("first", ["a-request", "an-empty-line"])
+def test_idle_flood(backend, proxy, bystander, first):
+    """Idle connections make room, the oldest first, whether or not they have ever asked."""
+    front = proxy(backend.url, max_connections=MOST)
+    each = bystander(front)
+    clients = crowd.gather(front, MOST, b"\r\n" if first == "an-empty-line" else b"")
+    for client in clients if first == "a-request" else ():
+        assert client.get().status == 200
+    time.sleep(1.2)
+    during = each.measure(0.4)
+    assert during["count"] > 8 and not during["failed"], during
+    gone = answered(clients)
+    assert 0 < len(gone) < MOST and gone == clients[:len(gone)]
+    for client in gone:
+        client.expect_eof()
+    asked = MOST if first == "a-request" else 0
+    lines = front.lines(each.exchanges + asked)
+    assert {line["end"] for line in lines} == {"done"}
+    crowd.scatter(clients[len(gone):])
+    check.counters(front, lines)
+
+
+def test_half_heads_do_not_make_room(backend, proxy):
+    """They have asked: they have their time limit, and who comes meanwhile is told."""
+    front = proxy(backend.url, max_connections=MOST, header_timeout_ms=2500)
+    clients = crowd.gather(front, MOST, b"GET /half HTTP/1.1\r\nHost: a\r\n")
+    time.sleep(1.2)
+    late = peers.Peer(front.address)
+    assert late.get().status == 503
+    late.close()
+    for client in clients:
+        assert client.read_response().status == 408
+        client.close()
+    again = peers.Peer(front.address)
+    assert again.get().status == 200
+    ends = collections.Counter(line["end"] for line in front.lines(MOST + 2))
+    assert ends == {"header-timeout": MOST, "overload": 1, "done": 1}
