@@ -86,43 +86,6 @@ def no_descriptor_is_lost(shared):
         time.sleep(0.005)
 
 
-def ask(client, target, version):
-    """What came: the response, whole or not, and how the connection ended if it was not."""
-    client.send(peers.request(target, body=BODY, method="POST", version=version))
-    try:
-        return client.read_response("POST"), None
-    except wire.Truncated as cut:
-        return cut.message, cut.how
-
-
-def check_502(shared, client, got, line, version):
-    assert got.status == line["status"] == 502 and got.get("Content-Length") == str(len(got.body))
-    assert line["id"].encode() in got.body, got.body
-    assert line["client"]["response"] == got.range
-    if version == "HTTP/1.1":
-        assert client.get("/next").body == b"honest"
-        assert shared.tail.lines_of(client)[0]["end"] == "done"
-    else:
-        client.expect_eof()
-
-
-def check_cut(client, got, how, line, shape):
-    """The head had left: what the client has can not be taken for a whole response."""
-    assert got.status == line["status"] == 200 and not got.complete
-    if got.framing == "close":  # the end of the connection would be that of the response
-        assert how == "reset"
-    assert len(got.body) < len(BODY) or shape != "length"
-    assert line["client"]["response"] == [got.first, client.received]
-    assert line["at_us"]["response_end"] is None
-    assert line["at_us"]["backend_response_end"] is None
-
-
-def check_whole(client, got, line):
-    assert (got.status, got.body, line["status"]) == (200, BODY, 200) and got.complete
-    assert line["client"]["response"] == got.range
-    log.assert_moments(line, *log.ALL_MOMENTS)
-
-
 class Case:
     """One exchange, and the next one of a client that may go on."""
 

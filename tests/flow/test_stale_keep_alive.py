@@ -26,7 +26,7 @@ import time
 
 import faults
 import log
-from origin import Origin, answer, response
+from origin import answer, response
 import peer as peers
 
 SMALL, LARGE, DECLARED = 1000, 40_000, 200_000  # LARGE: past the request buffer of 16 KiB
