@@ -15,7 +15,6 @@ import collections
 import contextlib
 import fcntl
 import itertools
-import os
 import queue
 import signal
 import socket
