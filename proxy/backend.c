@@ -54,6 +54,8 @@ static void backend_ready(struct relay *r)
 {
 	r->up_ready = true;
 	r->backend_moved = true;
+	if (!r->up->reused)
+		r->w->good_addr = r->first_addr + r->next_addr - 1;
 	timeout_clear(&r->w->timeouts, &r->backend_limit);
 	exchange_moment(&r->x, MOMENT_BACKEND_READY, worker_clock(r->w));
 }
@@ -65,7 +67,25 @@ static void backend_wait_for_addresses(struct relay *r)
 	timeout_set(&r->w->timeouts, &r->backend_limit, TIMEOUT_RESOLVE, r->w->now_ns);
 }
 
-/* Try the addresses from r->next_addr on; the last one's failure is the attempt's. */
+/*
+ * The next address has an equal share of what is left of the attempt's time, so that one that
+ * swallows every SYN leaves some to those behind it.
+ */
+static void backend_limit_connect(struct relay *r, uint32_t left)
+{
+	struct timeouts *ts = &r->w->timeouts;
+	uint64_t now_ns = r->w->now_ns;
+
+	if (ts->duration_ns[TIMEOUT_CONNECT] > 0)
+		timeout_set_for(ts, &r->backend_limit, TIMEOUT_CONNECT, now_ns,
+				r->connect_until_ns > now_ns ? (r->connect_until_ns - now_ns) / left
+							     : 0);
+}
+
+/*
+ * Try the addresses from r->next_addr on, the first being the one that was good last; the last
+ * one's failure is the attempt's.
+ */
 static void backend_connect(struct relay *r)
 {
 	struct resolved known;
@@ -76,14 +96,18 @@ static void backend_connect(struct relay *r)
 		backend_wait_for_addresses(r);
 		return;
 	}
-	if (r->next_addr == 0)
-		timeout_set(&r->w->timeouts, &r->backend_limit, TIMEOUT_CONNECT, r->w->now_ns);
+	if (r->next_addr == 0) {
+		r->first_addr = known.count > 0 ? r->w->good_addr % known.count : 0;
+		r->connect_until_ns = r->w->now_ns + r->w->timeouts.duration_ns[TIMEOUT_CONNECT];
+	}
 	while (r->next_addr < known.count) {
 		int error = 0;
-		struct upstream *u = upstream_connect(r->w, &known.addrs[r->next_addr++],
-						      backend_wake, r, &error);
+		const struct addr *to =
+			&known.addrs[(r->first_addr + r->next_addr++) % known.count];
+		struct upstream *u = upstream_connect(r->w, to, backend_wake, r, &error);
 
 		if (u != NULL) {
+			backend_limit_connect(r, known.count - r->next_addr + 1);
 			backend_adopt(r, u);
 			return;
 		}
@@ -96,7 +120,7 @@ void backend_start(struct relay *r)
 {
 	struct upstream *u = NULL;
 
-	r->up_ready = false;
+	r->up_ready = r->connect_slow = false;
 	r->next_addr = 0;
 	r->request_sent = 0;
 	r->resp_begun = false;
@@ -111,27 +135,37 @@ void backend_start(struct relay *r)
 	backend_ready(r);
 }
 
+/* This address has failed: the same attempt goes on with the next; the record shows the last. */
+static void backend_next_address(struct relay *r, enum reason why)
+{
+	struct resolved known;
+
+	resolver_get(r->w->shared->resolver, &known);
+	if (r->next_addr >= known.count) {
+		backend_failed(r, why);
+		return;
+	}
+	upstream_close(r->up, why, false);
+	r->up = NULL;
+	backend_connect(r);
+}
+
 void backend_check(struct relay *r)
 {
 	struct upstream *u = r->up;
-	struct resolved known;
 
 	if (u == NULL || r->up_ready)
 		return;
-	if (u->conn.error == 0) {
-		if (u->state == UPSTREAM_BUSY)
-			backend_ready(r);
-		return;
-	}
-	resolver_get(r->w->shared->resolver, &known);
-	if (r->next_addr >= known.count) {
-		backend_failed(r, connect_reason(u->conn.error));
-		return;
-	}
-	/* The same attempt goes on with the next address; the record shows the last one. */
-	upstream_close(u, connect_reason(u->conn.error), false);
-	r->up = NULL;
-	backend_connect(r);
+	if (u->conn.error != 0)
+		backend_next_address(r, connect_reason(u->conn.error));
+	else if (u->state == UPSTREAM_BUSY)
+		backend_ready(r);
+}
+
+void backend_connect_over(struct relay *r)
+{
+	r->connect_slow = true;
+	backend_next_address(r, REASON_CONNECT_TIMEOUT);
 }
 
 /* Ranges of the attempt reach as far as the connection has come. */
@@ -198,8 +232,9 @@ void backend_failed(struct relay *r, enum reason why)
 		facts.response_any = r->resp_begun;
 	}
 	/* Nobody waits for three time-outs, and what this machine lacks it will lack again. */
-	if (r->x.attempt_open && why != REASON_CONNECT_TIMEOUT && why != REASON_NO_DESCRIPTOR &&
-	    why != REASON_NO_MEMORY && exchange_may_retry(&r->x, &facts)) {
+	if (r->x.attempt_open && !r->connect_slow && why != REASON_CONNECT_TIMEOUT &&
+	    why != REASON_NO_DESCRIPTOR && why != REASON_NO_MEMORY &&
+	    exchange_may_retry(&r->x, &facts)) {
 		backend_drop(r, why);
 		exchange_attempt_failed(&r->x, why);
 		r->fresh_only = true;

@@ -20,6 +20,9 @@ void backend_start(struct relay *r);
  */
 void backend_check(struct relay *r);
 
+/* The time to connect is over, for this address: the next one is tried, or the exchange fails. */
+void backend_connect_over(struct relay *r);
+
 /*
  * The attempt failed before its response was complete: send again on a fresh connection where that is safe,
  * otherwise fail the exchange.

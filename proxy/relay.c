@@ -49,7 +49,7 @@ static void relay_backend_over(struct timeout *t, enum timeout_class what)
 	if (what == TIMEOUT_RESOLVE)
 		relay_fail(r, REASON_RESOLVE_FAILED);
 	else if (what == TIMEOUT_CONNECT)
-		relay_fail(r, REASON_CONNECT_TIMEOUT);
+		backend_connect_over(r);
 	else if (r->up != NULL && conn_pending(&r->up->conn) > 0)
 		relay_fail(r, REASON_BACKEND_STALLED);
 	else

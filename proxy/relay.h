@@ -68,16 +68,19 @@ struct relay {
 
 	/* backend side */
 	struct upstream *up;
-	bool up_ready;          /* connected */
-	bool up_broken;         /* send failed: what it answered may still be read */
-	bool resolving;         /* stands in the worker's list */
-	bool fresh_only;        /* the next attempt must not come from the pool */
-	uint32_t next_addr;     /* of the resolved ones, to try after the current */
-	struct buf request;     /* what the backend is to get: head, and body while it fits */
-	uint32_t request_sent;  /* of it, in this attempt */
-	uint64_t attempt_first; /* offset of the attempt's first byte */
-	bool replayable;        /* request holds every byte that was sent */
-	struct request_ids ids; /* what the backend was told besides what the client had said */
+	bool up_ready;             /* connected */
+	bool up_broken;            /* send failed: what it answered may still be read */
+	bool resolving;            /* stands in the worker's list */
+	bool fresh_only;           /* the next attempt must not come from the pool */
+	uint32_t first_addr;       /* of the resolved ones, that this attempt begins with */
+	uint32_t next_addr;        /* counted from there, to try after the current */
+	bool connect_slow;         /* an address of this attempt took no connection in time */
+	uint64_t connect_until_ns; /* of this attempt, over all addresses */
+	struct buf request;        /* what the backend is to get: head, and body while it fits */
+	uint32_t request_sent;     /* of it, in this attempt */
+	uint64_t attempt_first;    /* offset of the attempt's first byte */
+	bool replayable;           /* request holds every byte that was sent */
+	struct request_ids ids;    /* what the backend was told besides what the client had said */
 	struct http_head resp_head;
 	struct http_body resp_body;
 	struct buf resp_raw;   /* a response head that has come in part */

@@ -102,6 +102,7 @@ struct worker {
 	uint32_t refused_count; /* of them: lingering after an overload answer */
 
 	struct pool pool;
+	uint32_t good_addr; /* of the backend's, the one that took a connection last */
 	struct timeouts timeouts;
 	struct tap *tap;
 	struct access_writer *log;
