@@ -93,6 +93,7 @@ class Served:
         self.left = int(length.group(1)) if length else 0
         if kind == b"deaf":
             self.framing = "deaf"
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self.loop.unregister(self.sock)
             DEAF.append(self)
         elif kind == b"large":
