@@ -6,6 +6,7 @@ import collections
 import statistics
 import time
 
+import check
 import log
 from origin import response
 import peer as peers
@@ -119,6 +120,7 @@ def test_some_are_told_and_the_rest_wait(origin, proxy, peer):
     assert not [line for line in lines if line["end"] == "overload" and line["backend"]]
     assert collections.Counter(r.target for r in backend.requests) \
         == {"/busy": len(busy), "/served": 2 * EXCHANGES + 2, "/after": 1}
+    check.counters(front, lines)
 
 
 def test_who_never_sends_a_byte_makes_room(origin, proxy, peer):
@@ -144,6 +146,7 @@ def test_who_never_sends_a_byte_makes_room(origin, proxy, peer):
     assert collections.Counter(line["end"] for line in lines) \
         == collections.Counter(done=2, overload=len(statuses) - 1) - collections.Counter()
     assert [r.target for r in backend.requests] == ["/new", "/late"]
+    check.counters(front, lines)
 
 
 def test_a_flood_of_silent_ones_does_not_keep_others_out(origin, proxy, peer):

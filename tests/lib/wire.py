@@ -144,6 +144,11 @@ class Stream:
 
     def send_some(self, data):
         """What the socket takes now; 0 when it is full."""
+        # With a time limit, Python waits for room before it sends, whatever the flag says.
+        room = select.poll()
+        room.register(self.sock, select.POLLOUT)
+        if not room.poll(0):
+            return 0
         try:
             n = self.sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
