@@ -45,6 +45,7 @@ static void backend_adopt(struct relay *r, struct upstream *u)
 	r->up = u;
 	r->up_broken = false;
 	r->attempt_first = u->conn.sent_off;
+	r->up_took = (struct relay_taken){.off = u->conn.sent_off};
 	memcpy(r->backend_fragment, u->conn.fragment, u->conn.fragment_len);
 	r->backend_fragment_len = u->conn.fragment_len;
 	exchange_attempt(&r->x, &leg);

@@ -7,7 +7,9 @@
 #include "proxy/conn.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -184,6 +186,15 @@ bool conn_flush(struct conn *c)
 	if (conn_pending(c) == 0 && c->out.cap > 0)
 		buf_fini(&c->out);
 	return true;
+}
+
+uint64_t conn_taken(const struct conn *c)
+{
+	int queued = 0;
+
+	if (ioctl(c->fd, SIOCOUTQ, &queued) != 0 || queued < 0 || (uint64_t)queued > c->sent_off)
+		return c->sent_off;
+	return c->sent_off - (uint64_t)queued;
 }
 
 void conn_leg(struct conn *c, struct leg_record *leg)

@@ -107,6 +107,9 @@ bool conn_send(struct conn *c, const struct iovec *parts, int count) MUST_CHECK;
 /* Try to send what is pending. False: the connection failed. */
 bool conn_flush(struct conn *c) MUST_CHECK;
 
+/* Offset up to which the peer's kernel has acknowledged what was sent; a call into the kernel. */
+uint64_t conn_taken(const struct conn *c);
+
 /* Begin the next exchange on it: the constant part of its leg, and its nth. */
 void conn_leg(struct conn *c, struct leg_record *leg);
 

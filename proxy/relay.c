@@ -33,11 +33,27 @@ static void relay_body_over(struct timeout *t, enum timeout_class what)
 	r->wake(r->wake_arg);
 }
 
+/*
+ * A socket tells of room only when a good part of its buffer is free, which may be megabytes: a slow
+ * peer has taken bytes meanwhile. Without an earlier look, all taken means that it was so at once.
+ */
+static bool relay_peer_took(const struct conn *c, struct relay_taken *last)
+{
+	uint64_t off = conn_taken(c);
+	bool more = off > last->off && (last->looked || off < c->sent_off);
+
+	*last = (struct relay_taken){.off = off, .looked = true};
+	return more;
+}
+
 static void relay_send_over(struct timeout *t, enum timeout_class what)
 {
 	struct relay *r = relay_of(t, offsetof(struct relay, send_limit));
 
-	(void)what;
+	if (relay_peer_took(r->client, &r->client_took)) {
+		timeout_set(&r->w->timeouts, t, what, r->w->now_ns);
+		return;
+	}
 	relay_fail(r, REASON_CLIENT_STALLED);
 	r->wake(r->wake_arg);
 }
@@ -46,6 +62,11 @@ static void relay_backend_over(struct timeout *t, enum timeout_class what)
 {
 	struct relay *r = relay_of(t, offsetof(struct relay, backend_limit));
 
+	if (what == TIMEOUT_BACKEND && r->up != NULL &&
+	    relay_peer_took(&r->up->conn, &r->up_took)) {
+		timeout_set(&r->w->timeouts, t, what, r->w->now_ns);
+		return;
+	}
 	if (what == TIMEOUT_RESOLVE)
 		relay_fail(r, REASON_RESOLVE_FAILED);
 	else if (what == TIMEOUT_CONNECT)
@@ -94,6 +115,7 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->client_read_moved = r->client_send_moved = r->backend_moved = r->tunnel_moved = false;
 	r->tunnel = r->tunnel_up_closed = r->tunnel_down_closed = false;
 	r->tunnel_end = REASON_DONE;
+	r->client_took = (struct relay_taken){0};
 	r->told_request = r->told_response = (struct tap_throttle){0};
 	r->x = (struct exchange){.why = REASON_DONE};
 	timeout_init(&r->body_limit, relay_body_over);
@@ -356,6 +378,14 @@ static void relay_limit(struct relay *r, struct timeout *t, enum timeout_class w
 		timeout_set(&r->w->timeouts, t, what, r->w->now_ns);
 }
 
+/* The limit of a peer that is to take bytes begins: how far it has come. Asked for slow ones only. */
+static void relay_look_taken(const struct conn *c, const struct timeout *t, bool moved,
+			     struct relay_taken *last)
+{
+	if ((t->what == TIMEOUT_NONE || moved) && (conn_pending(c) > 0 || last->looked))
+		*last = (struct relay_taken){.off = conn_taken(c), .looked = true};
+}
+
 /* The client may keep its body back until the backend has told it to go on. */
 static bool relay_owes_continue(const struct relay *r)
 {
@@ -386,7 +416,11 @@ static void relay_limits(struct relay *r)
 	}
 	relay_limit(r, &r->body_limit, body,
 		    body == TIMEOUT_TUNNEL ? r->tunnel_moved : r->client_read_moved);
+	if (out == TIMEOUT_SEND)
+		relay_look_taken(r->client, &r->send_limit, r->client_send_moved, &r->client_took);
 	relay_limit(r, &r->send_limit, out, r->client_send_moved);
+	if (backend == TIMEOUT_BACKEND)
+		relay_look_taken(&r->up->conn, &r->backend_limit, r->backend_moved, &r->up_took);
 	if (r->up_ready || backend == TIMEOUT_NONE)
 		relay_limit(r, &r->backend_limit, backend, r->backend_moved);
 	/* An RST that came together with the last bytes: asked for late, since most answers are fast. */

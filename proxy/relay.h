@@ -48,6 +48,12 @@ enum relay_ending {
 	RELAY_RESET,  /* close by RST: the end of the response must not look like its end */
 };
 
+/* How far a peer's kernel has taken what was sent, when it was looked at last. */
+struct relay_taken {
+	uint64_t off;
+	bool looked;
+};
+
 struct relay {
 	TAILQ_ENTRY(relay) link; /* free list, or waiting for addresses (resolving) */
 	struct worker *w;
@@ -98,6 +104,8 @@ struct relay {
 	struct timeout backend_limit;
 	struct timeout request_limit;
 	struct timeout look_limit; /* when the client is asked whether it is still there */
+	struct relay_taken client_took;
+	struct relay_taken up_took;
 	bool client_read_moved;
 	bool client_send_moved;
 	bool backend_moved;
