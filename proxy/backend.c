@@ -24,6 +24,9 @@ static enum reason connect_reason(int error)
 		return REASON_NO_MEMORY;
 	case ETIMEDOUT:
 		return REASON_CONNECT_TIMEOUT;
+	case ECONNRESET:
+	case EPIPE: /* a FIN and an RST: it was reached, and left at once */
+		return REASON_BACKEND_RESET;
 	default:
 		return REASON_CONNECT_FAILED;
 	}
