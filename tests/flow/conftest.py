@@ -13,6 +13,7 @@ import pytest
 for folder in ("lib", "data"):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, folder))
 
+import apart  # noqa: E402
 import capture  # noqa: E402
 import log  # noqa: E402
 from origin import Origin  # noqa: E402
@@ -95,3 +96,25 @@ def peer():
     yield connect
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def apart_backend():
+    """A backend in a process of its own, which answers however busy the test is."""
+    each = apart.Backend()
+    yield each
+    each.stop()
+
+
+@pytest.fixture
+def bystander():
+    """bystander(front): a client that behaves, in a process of its own."""
+    started = []
+
+    def start(front):
+        started.append(apart.Bystander(front.address))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()

@@ -23,14 +23,8 @@ def busy_or_not(conn):
     """/busy is answered once the backend is released."""
     while request := conn.next_request():
         if request.target == "/busy":
-            conn.origin.wait(lambda: conn.origin.released, "the release")
+            conn.origin.wait_release()
         conn.reply(response(b"ok"))
-
-
-def release(backend):
-    with backend.changed:
-        backend.released = True
-        backend.changed.notify_all()
 
 
 def wait_until(condition, what, timeout_s=10):
@@ -70,7 +64,6 @@ def check_rest(front):
 
 def test_some_are_told_and_the_rest_wait(origin, proxy, peer):
     backend = origin(busy_or_not)
-    backend.released = False
     front = proxy(backend, max_connections=LIMIT)
     busy = [peer(front) for _ in range(LIMIT - 1)]
     served = peer(front)
@@ -108,7 +101,7 @@ def test_some_are_told_and_the_rest_wait(origin, proxy, peer):
         client.close()
     served.send(b"x\r\n\r\n")
     assert served.read_response().status == 200
-    release(backend)
+    backend.release()
     for client in busy:
         assert client.read_response().status == 200
     assert peer(front).get("/after").status == 200

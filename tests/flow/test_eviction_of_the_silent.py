@@ -6,33 +6,11 @@ import time
 
 import pytest
 
-import apart
 import check
 import crowd
 import peer as peers
 
 MOST = 100
-
-
-@pytest.fixture
-def backend():
-    each = apart.Backend()
-    yield each
-    each.stop()
-
-
-@pytest.fixture
-def bystander():
-    """bystander(front): a client that behaves."""
-    started = []
-
-    def start(front):
-        started.append(apart.Bystander(front.address))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
 
 
 def answered(clients):
@@ -42,9 +20,9 @@ def answered(clients):
 
 
 @pytest.mark.parametrize("first", ["a-request", "an-empty-line"])
-def test_idle_flood(backend, proxy, bystander, first):
+def test_idle_flood(apart_backend, proxy, bystander, first):
     """Idle connections make room, the oldest first, whether or not they have ever asked."""
-    front = proxy(backend.url, max_connections=MOST)
+    front = proxy(apart_backend.url, max_connections=MOST)
     each = bystander(front)
     clients = crowd.gather(front, MOST, b"\r\n" if first == "an-empty-line" else b"")
     for client in clients if first == "a-request" else ():
@@ -63,9 +41,9 @@ def test_idle_flood(backend, proxy, bystander, first):
     check.counters(front, lines)
 
 
-def test_half_heads_do_not_make_room(backend, proxy):
+def test_half_heads_do_not_make_room(apart_backend, proxy):
     """They have asked: they have their time limit, and who comes meanwhile is told."""
-    front = proxy(backend.url, max_connections=MOST, header_timeout_ms=2500)
+    front = proxy(apart_backend.url, max_connections=MOST, header_timeout_ms=2500)
     clients = crowd.gather(front, MOST, b"GET /half HTTP/1.1\r\nHost: a\r\n")
     time.sleep(1.2)
     late = peers.Peer(front.address)

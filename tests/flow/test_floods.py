@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-import apart
 import check
 import crowd
 import log
@@ -16,27 +15,6 @@ import stack
 
 MEMORY_BYTES = 4 << 20
 CHUNKED = peers.request("/flood", ["Transfer-Encoding: chunked"], method="POST")
-
-
-@pytest.fixture
-def backend():
-    each = apart.Backend()
-    yield each
-    each.stop()
-
-
-@pytest.fixture
-def bystander():
-    """bystander(front): a client that behaves."""
-    started = []
-
-    def start(front):
-        started.append(apart.Bystander(front.address))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
 
 
 class Flood:
@@ -100,9 +78,9 @@ HEADS = {
 }
 
 
-def test_bombs(backend, proxy, bystander):
+def test_bombs(apart_backend, proxy, bystander):
     """One kind after the other, again and again, while the bystander is measured."""
-    front = proxy(backend.url)
+    front = proxy(apart_backend.url)
     each = bystander(front)
     watch = crowd.Watch(front, each)
     ends = collections.Counter()
@@ -118,10 +96,10 @@ def test_bombs(backend, proxy, bystander):
     check.counters(front, lines)
 
 
-def test_pipelining(backend, proxy, bystander):
+def test_pipelining(apart_backend, proxy, bystander):
     """10 000 requests without reading an answer, then all of them, in order."""
     count = 10_000
-    front = proxy(backend.url)
+    front = proxy(apart_backend.url)
     each = bystander(front)
     watch = crowd.Watch(front, each)
     raw = b"".join(peers.request("*", ["Max-Forwards: 0"], method="OPTIONS") if n % 10 else
@@ -180,16 +158,16 @@ def check_linear(front, make, size):
 
 
 @pytest.mark.memory
-def test_tiny_chunks(backend, proxy):
-    front = proxy(backend.url)
+def test_tiny_chunks(apart_backend, proxy):
+    front = proxy(apart_backend.url)
     check_linear(front, lambda count: upload(front, b"1\r\nx\r\n" * count), 200_000)
     assert {line["end"] for line in front.lines(2)} == {"done"}
 
 
 @pytest.mark.memory
-def test_trailers_that_connection_names(backend, proxy):
+def test_trailers_that_connection_names(apart_backend, proxy):
     """Each of thousands of trailers is held against a list that is long, but has few members."""
-    front = proxy(backend.url)
+    front = proxy(apart_backend.url)
 
     def trailers(count):
         head = peers.request("/", ["Transfer-Encoding: chunked", "Connection: x"
@@ -209,8 +187,8 @@ def test_trailers_that_connection_names(backend, proxy):
 
 
 @pytest.mark.memory
-def test_a_head_byte_by_byte(backend, proxy):
-    front = proxy(backend.url)
+def test_a_head_byte_by_byte(apart_backend, proxy):
+    front = proxy(apart_backend.url)
 
     def dribble(count):
         def work():
@@ -228,9 +206,9 @@ def test_a_head_byte_by_byte(backend, proxy):
     assert {line["end"] for line in front.lines(2)} == {"done"}
 
 
-def test_slow_heads(backend, proxy, bystander):
+def test_slow_heads(apart_backend, proxy, bystander):
     """A byte now and then does not prolong the limit of a head."""
-    front = proxy(backend.url, header_timeout_ms=1000)
+    front = proxy(apart_backend.url, header_timeout_ms=1000)
     each = bystander(front)
     watch = crowd.Watch(front, each)
     clients = crowd.gather(front, 100, b"GET /slow HTTP/1.1\r\nHost: a\r\nX: ")
@@ -253,9 +231,9 @@ def test_slow_heads(backend, proxy, bystander):
     check.counters(front, lines)
 
 
-def test_slow_bodies(backend, proxy, bystander):
+def test_slow_bodies(apart_backend, proxy, bystander):
     """Bodies that stop after half of it: the limit counts from the last byte."""
-    front = proxy(backend.url, body_timeout_ms=800)
+    front = proxy(apart_backend.url, body_timeout_ms=800)
     each = bystander(front)
     watch = crowd.Watch(front, each)
     head = peers.request("/slow", ["Content-Length: 1000"], method="POST")
@@ -278,9 +256,9 @@ def test_slow_bodies(backend, proxy, bystander):
     check.counters(front, lines)
 
 
-def test_readers_that_stop(backend, proxy, bystander):
+def test_readers_that_stop(apart_backend, proxy, bystander):
     """They are cut off after send_timeout_ms; others feel nothing."""
-    front = proxy(backend.url, send_timeout_ms=800)
+    front = proxy(apart_backend.url, send_timeout_ms=800)
     each = bystander(front)
     watch = crowd.Watch(front, each)
     clients = crowd.gather(front, 50, peers.request("/large/100000000"), recv_buffer=4096)

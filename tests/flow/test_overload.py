@@ -8,19 +8,12 @@ import peer as peers
 
 def held(conn):
     while conn.next_request():
-        conn.origin.wait(lambda: conn.origin.released, "the release")
+        conn.origin.wait_release()
         conn.reply(response(b"ok"))
-
-
-def release(backend):
-    with backend.changed:
-        backend.released = True
-        backend.changed.notify_all()
 
 
 def test_busy_connections_stay_and_a_further_one_is_refused(origin, proxy, peer):
     backend = origin(held)
-    backend.released = False
     front = proxy(backend, max_connections=4)
     clients = [peer(front) for _ in range(4)]
     for client in clients:
@@ -30,7 +23,7 @@ def test_busy_connections_stay_and_a_further_one_is_refused(origin, proxy, peer)
     got = late.exchange(peers.request("/late"))
     late.expect_eof()
     assert got.status == 503
-    release(backend)
+    backend.release()
     for client in clients:
         assert client.read_response().status == 200
     lines = front.lines(5)

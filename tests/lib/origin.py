@@ -109,6 +109,7 @@ class Origin:
         self.requests = []  # whole ones, in the order in which they were read
         self.errors = []
         self.forgive = False
+        self.released = False
         self.threads = []
         self.stopped = threading.Event()
         self.listener = socket.socket(family)
@@ -161,6 +162,15 @@ class Origin:
         with self.changed:
             if not self.changed.wait_for(condition, timeout_s):
                 raise AssertionError(f"the backend never saw {what}")
+
+    def wait_release(self):
+        """In a script: until the test says release()."""
+        self.wait(lambda: self.released, "the release")
+
+    def release(self):
+        with self.changed:
+            self.released = True
+            self.changed.notify_all()
 
     def wait_requests(self, count):
         self.wait(lambda: len(self.requests) >= count, f"{count} requests")
