@@ -394,7 +394,7 @@ static void client_event(evutil_socket_t fd, short what, void *arg)
 	struct client *c = arg;
 
 	(void)fd;
-	worker_turn(c->w);
+	worker_clock(c->w);
 	conn_note_event(&c->conn, what);
 	if (c->state == CLIENT_EXCHANGE && (what & (EV_READ | EV_CLOSED)))
 		conn_look_for_error(&c->conn);

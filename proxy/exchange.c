@@ -18,19 +18,10 @@ uint64_t exchange_id(uint64_t seed, unsigned worker, uint64_t number)
 	return z ^ z >> 31;
 }
 
-void exchange_clear(struct exchange *x)
-{
-	/* But for the tries, of which there are none: they are more than half of it. */
-	memset(&x->rec, 0, offsetof(struct exchange_record, tries));
-	memset(&x->start_mono_ns, 0, sizeof(*x) - offsetof(struct exchange, start_mono_ns));
-	x->why = REASON_DONE;
-}
-
 void exchange_begin(struct exchange *x, uint64_t id, uint32_t run, uint64_t start_real_ns,
 		    uint64_t start_mono_ns, const struct leg_record *client)
 {
-	exchange_clear(x);
-	x->start_mono_ns = start_mono_ns;
+	*x = (struct exchange){.why = REASON_DONE, .start_mono_ns = start_mono_ns};
 	x->rec.id = id;
 	x->rec.run = run;
 	x->rec.start_ns = start_real_ns;

@@ -45,9 +45,6 @@ struct exchange {
 /* Ids are unique within a run: `number` counts a worker's exchanges. */
 uint64_t exchange_id(uint64_t seed, unsigned worker, uint64_t number);
 
-/* Nothing of it is known yet. The memory was zeroed once, before its first use. */
-void exchange_clear(struct exchange *x);
-
 /* The first byte of a request was read. The leg's nth is this exchange's. */
 void exchange_begin(struct exchange *x, uint64_t id, uint32_t run, uint64_t start_real_ns,
 		    uint64_t start_mono_ns, const struct leg_record *client);

@@ -117,7 +117,7 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->tunnel_end = REASON_DONE;
 	r->client_took = (struct relay_taken){0};
 	r->told_request = r->told_response = (struct tap_throttle){0};
-	exchange_clear(&r->x);
+	r->x = (struct exchange){.why = REASON_DONE};
 	timeout_init(&r->body_limit, relay_body_over);
 	timeout_init(&r->send_limit, relay_send_over);
 	timeout_init(&r->backend_limit, relay_backend_over);
@@ -202,7 +202,8 @@ static void relay_begin(struct relay *r, const char *bytes, size_t len)
 	conn_leg(c, &leg);
 	/* A pipelined request's first byte may have been read a while ago. */
 	exchange_begin(&r->x, exchange_id(w->shared->id_seed, w->index, w->exchanges++),
-		       w->shared->run, worker_real(w, r->client_read_ns), r->client_read_ns, &leg);
+		       w->shared->run, clock_real_ns() - (clock_mono_ns() - r->client_read_ns),
+		       r->client_read_ns, &leg);
 	range_begin(&r->x.rec.client.request, r->message_off + skip);
 	range_reach(&r->x.rec.client.request, r->message_off + len);
 	r->begun = true;
@@ -258,7 +259,7 @@ static size_t relay_write_answer(struct relay *r, enum reason why, size_t *body_
 {
 	const struct http_head *h = &r->req_head;
 	struct worker *w = r->w;
-	uint64_t now_s = worker_real(w, w->now_ns) / NS_PER_S;
+	uint64_t now_s = clock_real_ns() / NS_PER_S;
 	bool close = r->x.close_client;
 	bool reflected = why == REASON_ANSWERED_HERE && h->method == HTTP_METHOD_TRACE;
 	enum answer_form form = r->started ? answer_form_of(h, buf_at(&r->raw)) : ANSWER_TEXT;

@@ -94,7 +94,7 @@ static enum rewrite_connection response_connection(struct relay *r)
 	if (!q->keep_alive || x->request != REQUEST_DONE || h->framing == HTTP_BODY_UNTIL_CLOSE ||
 	    r->w->stop != WORKER_RUNS || (q->minor == 0 && !length_known) ||
 	    (cfg->max_age_ms > 0 &&
-	     worker_real(r->w, r->w->now_ns) - r->client->opened_ns > cfg->max_age_ms * NS_PER_MS))
+	     clock_real_ns() - r->client->opened_ns > cfg->max_age_ms * NS_PER_MS))
 		x->close_client = true;
 	if (x->close_client)
 		return REWRITE_CONNECTION_CLOSE;
@@ -207,7 +207,7 @@ static void response_final(struct relay *r, char *bytes, size_t len)
 {
 	struct worker *w = r->w;
 	struct http_head *h = &r->resp_head;
-	struct rewrite_response ctx = {.now_s = worker_real(w, w->now_ns) / NS_PER_S};
+	struct rewrite_response ctx = {.now_s = clock_real_ns() / NS_PER_S};
 	enum http_body_output output = HTTP_BODY_AS_IS;
 	size_t head_len;
 

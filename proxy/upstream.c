@@ -25,7 +25,7 @@ static void upstream_event(evutil_socket_t fd, short what, void *arg)
 	struct upstream *u = arg;
 
 	(void)fd;
-	worker_turn(u->w);
+	worker_clock(u->w);
 	conn_note_event(&u->conn, what);
 	switch (u->state) {
 	case UPSTREAM_CONNECTING:

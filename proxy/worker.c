@@ -26,21 +26,12 @@
 #define WORKER_EVICT_LOOK    16 /* idle connections looked at to make room for one */
 #define WORKER_INBOX         64
 #define WORKER_MUTE_GRACE_NS NS_PER_S
-#define WORKER_POOL_LOOK_NS  (500 * NS_PER_MS)
 #define WORKER_SAY_EVERY_NS  (10 * NS_PER_S)
 
 uint64_t worker_clock(struct worker *w)
 {
 	w->now_ns = clock_mono_ns();
 	return w->now_ns;
-}
-
-void worker_turn(struct worker *w)
-{
-	if (w->in_turn)
-		return;
-	w->in_turn = true;
-	w->real_ahead_ns = clock_real_ns() - worker_clock(w);
 }
 
 uint64_t worker_next_conn(struct worker *w)
@@ -55,11 +46,8 @@ static void worker_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	w->tick_armed = false;
-	worker_turn(w);
-	if (w->now_ns - w->pool_looked_ns >= WORKER_POOL_LOOK_NS) {
-		w->pool_looked_ns = w->now_ns;
-		pool_recheck(&w->pool);
-	}
+	worker_clock(w);
+	pool_recheck(&w->pool);
 	timeouts_sweep(&w->timeouts, worker_clock(w), WORKER_SWEEP_MOST);
 }
 
@@ -70,7 +58,7 @@ static void worker_log_due(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	w->log_armed = false;
-	worker_turn(w);
+	worker_clock(w);
 }
 
 static void worker_end_all(struct worker *w)
@@ -87,7 +75,7 @@ static void worker_stop_over(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	worker_turn(w);
+	worker_clock(w);
 	w->stop = WORKER_ENDS;
 	worker_end_all(w);
 }
@@ -192,7 +180,7 @@ void worker_lacks(struct worker *w, const char *what)
 void worker_adopt(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
 		  uint64_t opened_ns)
 {
-	worker_turn(w);
+	worker_clock(w);
 	if (!client_new(w, fd, local, peer, opened_ns, worker_over_limit(w)))
 		atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 }
@@ -251,7 +239,7 @@ static void worker_inbox(evutil_socket_t fd, short what, void *arg)
 	w->inbox_other = messages;
 	w->inbox_other_cap = cap;
 	pthread_mutex_unlock(&w->inbox_lock);
-	worker_turn(w);
+	worker_clock(w);
 	for (uint32_t i = 0; i < count; i++)
 		worker_handle(w, &messages[i]);
 }
@@ -331,7 +319,7 @@ static void worker_run_again(struct worker *w)
 	while (count-- > 0 && (c = TAILQ_FIRST(&w->again)) != NULL) {
 		TAILQ_REMOVE(&w->again, c, again);
 		c->is_again = false;
-		worker_turn(w);
+		worker_clock(w);
 		client_run(c);
 	}
 }
@@ -345,11 +333,10 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 
-	worker_turn(w);
+	worker_clock(w);
 	while (!worker_is_done(w)) {
 		bool again = !TAILQ_EMPTY(&w->again);
 
-		w->in_turn = false;
 		if (event_base_loop(w->base, again ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE) <
 		    0) {
 			log_error("worker %u: event loop failed", w->index);

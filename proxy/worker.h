@@ -83,12 +83,10 @@ struct worker {
 	atomic_bool ended; /* its thread has done its last */
 	enum worker_stop stop;
 
-	uint64_t now_ns;        /* CLOCK_MONOTONIC of the newest worker_clock() */
-	uint64_t real_ahead_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC, in this turn */
-	bool in_turn;           /* the turn's first callback has read the clocks */
-	char *scratch;          /* WORKER_SCRATCH bytes: recv() goes here */
-	struct buf head;        /* a head being written */
-	int64_t budget_bytes;   /* of the callback that runs */
+	uint64_t now_ns;      /* CLOCK_MONOTONIC of the newest worker_clock() */
+	char *scratch;        /* WORKER_SCRATCH bytes: recv() goes here */
+	struct buf head;      /* a head being written */
+	int64_t budget_bytes; /* of the callback that runs */
 
 	struct conn_list conns;
 	struct client_list clients;    /* every open client */
@@ -113,7 +111,6 @@ struct worker {
 	struct event tick_event;
 	struct event log_event;
 	struct event stop_event;
-	uint64_t pool_looked_ns;
 	bool tick_armed;
 	bool log_armed;
 	int inbox_fd;
@@ -148,15 +145,6 @@ void worker_adopt(struct worker *w, int fd, const struct addr *local, const stru
 
 /* Read the clock into w->now_ns. */
 uint64_t worker_clock(struct worker *w);
-
-/* First in every callback of the loop: the clocks are read once for all of a turn. */
-void worker_turn(struct worker *w);
-
-/* CLOCK_REALTIME of a moment of CLOCK_MONOTONIC. */
-static inline uint64_t worker_real(const struct worker *w, uint64_t mono_ns)
-{
-	return mono_ns + w->real_ahead_ns;
-}
 
 /* Numbers of a run's connections, on both legs, from 1. */
 uint64_t worker_next_conn(struct worker *w);
