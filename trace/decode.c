@@ -198,7 +198,8 @@ static enum layer step_sll2(struct decoder *d)
 	if (h.failed)
 		return LAYER_END;
 	type = cursor_be16(&h);
-	cursor_skip(&h, 6);
+	cursor_skip(&h, 2);
+	d->seg->device = cursor_be32(&h);
 	arp_type = cursor_be16(&h);
 	return layer_of_cooked(d, arp_type, type);
 }

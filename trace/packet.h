@@ -60,6 +60,7 @@ struct segment {
 	uint64_t ts_ns;
 	uint32_t frame;
 	uint32_t iface;
+	uint32_t device; /* Linux' interface index (SLL2: a capture on `any`); 0: not told */
 	struct addr src;
 	struct addr dst;
 	uint32_t seq;

@@ -35,12 +35,12 @@
 		.wscale = SEGMENT_NO_WSCALE, .payload_off = (off), .payload_captured = 18, \
 		.payload_len = 18,                                                         \
 	}
-#define DATA_IP6(off)                                                                           \
+#define DATA_IP6(off, ...)                                                                      \
 	{                                                                                       \
 		.src = IP6_A, .dst = IP6_B, .seq = 5, .ack = 6, .window = 502,                  \
 		.flags = TCP_PSH | TCP_ACK, .ttl = 64, .wscale = SEGMENT_NO_WSCALE,             \
 		.has_ts = true, .tsval = 0x01020304, .tsecr = 0x05060708, .payload_off = (off), \
-		.payload_captured = 18, .payload_len = 18,                                      \
+		.payload_captured = 18, .payload_len = 18, __VA_ARGS__                          \
 	}
 
 struct sample {
@@ -142,7 +142,7 @@ static const struct sample samples[] = {
 	SAMPLE(qinq, LINK_ETHERNET, 94, DATA_IP6(94)),
 	SAMPLE(snap, LINK_ETHERNET, 62, PLAIN_IP4(62)),
 	SAMPLE(sll, LINK_SLL, 56, PLAIN_IP4(56)),
-	SAMPLE(sll2, LINK_SLL2, 92, DATA_IP6(92)),
+	SAMPLE(sll2, LINK_SLL2, 92, DATA_IP6(92, .device = 3)),
 	SAMPLE(null_little, LINK_NULL, 44, PLAIN_IP4(44)),
 	SAMPLE(null_big, LINK_NULL, 76, DATA_IP6(76)),
 	SAMPLE(loop, LINK_LOOP, 76, DATA_IP6(76)),
@@ -236,6 +236,7 @@ static void expect_segment(const char *name, const struct segment *got, const st
 	cr_expect_eq(got->iface, 3, "%s", name);
 	expect_addr(name, &got->src, &want->src);
 	expect_addr(name, &got->dst, &want->dst);
+	EXPECT_FIELD(device);
 	EXPECT_FIELD(seq);
 	EXPECT_FIELD(ack);
 	EXPECT_FIELD(window);
