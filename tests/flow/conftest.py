@@ -3,6 +3,7 @@
 origin(script)            a byte-exact backend (tests/lib/origin.py)
 proxy(origin, key=value)  flowproxy in front of it, one worker, log in the test's own folder
 peer(proxy)               a byte-exact client (tests/lib/peer.py)
+lossy(key=value)          client, proxy and backend on a network that loses (tests/lib/network.py)
 """
 
 import os
@@ -16,6 +17,7 @@ for folder in ("lib", "data"):
 import apart  # noqa: E402
 import capture  # noqa: E402
 import log  # noqa: E402
+import network  # noqa: E402
 from origin import Origin  # noqa: E402
 from peer import Peer  # noqa: E402
 import stack  # noqa: E402
@@ -113,6 +115,24 @@ def bystander():
 
     def start(front):
         started.append(apart.Bystander(front.address))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def lossy():
+    """lossy(seed=3, client=rules, backend=rules) starts a network.Network; no test without one."""
+    started = []
+
+    def start(**options):
+        started.append(network.Network(**options))
+        try:
+            started[-1].start()
+        except (AssertionError, OSError) as why:
+            pytest.skip(f"no test network can be made here: {why}")
         return started[-1]
 
     yield start
