@@ -105,9 +105,9 @@ static bool with_offload;
 
 /* ---- rules ---- */
 
-static void rule_set(struct rules *r, char *text)
+static void rule_set(struct rules *r, char *key)
 {
-	char *value = strchr(text, '=');
+	char *value = strchr(key, '=');
 
 	if (value != NULL)
 		*value++ = '\0';
@@ -115,13 +115,13 @@ static void rule_set(struct rules *r, char *text)
 		const struct rule_key *k = &rule_keys[i];
 		uint32_t number;
 
-		if (value == NULL || strcmp(k->name, text) != 0)
+		if (value == NULL || strcmp(k->name, key) != 0)
 			continue;
-		number = (uint32_t)option_number(PROGRAM, text, value, k->max);
+		number = (uint32_t)option_number(PROGRAM, key, value, k->max);
 		memcpy((char *)r + k->at, &number, sizeof(number));
 		return;
 	}
-	fprintf(stderr, "%s: %s: no such rule\n", PROGRAM, text);
+	fprintf(stderr, "%s: %s: no such rule\n", PROGRAM, key);
 	exit(2);
 }
 
@@ -214,6 +214,7 @@ static void put_out_due(struct direction *d, uint64_t now_ns)
 	while (d->held > 0 && d->heap[0].due_ns <= now_ns) {
 		struct held h = heap_take(d);
 
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not follow the heap */
 		if (write(d->to_fd, h.bytes, h.len) == (ssize_t)h.len)
 			d->count.passed++;
 		else
