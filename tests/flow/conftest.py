@@ -131,7 +131,7 @@ def lossy():
         started.append(network.Network(**options))
         try:
             started[-1].start()
-        except (AssertionError, OSError) as why:
+        except AssertionError as why:
             pytest.skip(f"no test network can be made here: {why}")
         return started[-1]
 

@@ -19,21 +19,12 @@ def start(origin, proxy, **options):
     return backend, proxy(backend, trace=True, **options)
 
 
-def assert_same(front, tmp_path, options=()):
-    live = front.trace_dir
-    trace.analyze(live, tmp_path / "offline", trace.dump_of(live), options=options)
-    assert trace.raw_lines(live, "flows.ndjson") == trace.raw_lines(tmp_path / "offline",
-                                                                    "flows.ndjson")
-    trace.assert_same_conns(trace.conns(live), trace.conns(tmp_path / "offline"))
-    return trace.flows(live)
-
-
 def test_every_kind_of_traffic(origin, proxy, tmp_path):
     _, front = start(origin, proxy)
     traffic.run(front)
     traffic.run(front, kinds=(traffic.failing,), clients=2)
     front.stop()
-    lines = assert_same(front, tmp_path)
+    lines = trace.assert_offline_same(front, tmp_path)
     trace.check_folder(front.trace_dir, lines)
     assert trace.told(front, "exchanges") == len(lines)
     assert trace.told(front, "dropped") == 0
@@ -53,7 +44,7 @@ def test_peers_that_misbehave_at_random(proxy, tmp_path):
     front.stop()
     backend.stop()
     assert not run.errors and not backend.faults
-    lines = assert_same(front, tmp_path)
+    lines = trace.assert_offline_same(front, tmp_path)
     assert {x["id"] for x in lines} == {x["id"] for x in front.lines(len(lines))}
     assert trace.told(front, "uncommented") == 0
 
@@ -73,7 +64,7 @@ def test_tunnel_for_longer_than_hold(origin, proxy, peer, tmp_path):
     client.expect_eof()
     client.close()
     front.stop()
-    lines = assert_same(front, tmp_path, options=("--hold-ms", "100"))
+    lines = trace.assert_offline_same(front, tmp_path, options=("--hold-ms", "100"))
     line, = [x for x in lines if x["status"] == 101]
     assert line["end"] == "tunnel-client"
     for name, leg in trace.legs(line):
@@ -87,7 +78,7 @@ def test_several_workers(origin, proxy, tmp_path):
     _, front = start(origin, proxy, settings={"proxy.workers": 4})
     traffic.run(front, clients=6)
     front.stop()
-    trace.check_folder(front.trace_dir, assert_same(front, tmp_path))
+    trace.check_folder(front.trace_dir, trace.assert_offline_same(front, tmp_path))
 
 
 def test_exchanges_given_out_while_the_run_goes_on(origin, proxy, tmp_path):
@@ -99,14 +90,14 @@ def test_exchanges_given_out_while_the_run_goes_on(origin, proxy, tmp_path):
     written = len(trace.wait_flows(front.trace_dir, 100))
     assert written >= 100
     front.stop()
-    assert_same(front, tmp_path, options=("--hold-ms", "100"))
+    trace.assert_offline_same(front, tmp_path, options=("--hold-ms", "100"))
 
 
 def test_headers_only(origin, proxy, tmp_path):
     _, front = start(origin, proxy, settings={"trace.payload": "headers"})
     traffic.run(front)
     front.stop()
-    assert_same(front, tmp_path)
+    trace.assert_offline_same(front, tmp_path)
     rows = capture.tshark_fields(trace.dump_of(front.trace_dir), "frame.cap_len", "frame.len",
                                  "tcp.len")
     assert max(int(row["frame.len"]) for row in rows) > 10000
@@ -118,7 +109,7 @@ def test_ipv6(origin, proxy, tmp_path):
     _, front = start(origin, proxy, listen=("[::1]:0",))
     traffic.run(front, clients=1)
     front.stop()
-    lines = assert_same(front, tmp_path)
+    lines = trace.assert_offline_same(front, tmp_path)
     trace.check_folder(front.trace_dir, lines)
     assert trace.conns(front.trace_dir)[0]["local"].startswith("[::1]:")
 

@@ -54,12 +54,6 @@ def run_away(network, front, kinds, timeout_s=120):
     assert not errors, errors
 
 
-def assert_offline_same(front, tmp_path):
-    trace.analyze(front.trace_dir, tmp_path / "offline", trace.dump_of(front.trace_dir))
-    assert trace.raw_lines(front.trace_dir, "flows.ndjson") == \
-        trace.raw_lines(tmp_path / "offline", "flows.ndjson")
-
-
 def test_two_interfaces_at_once(network, front, tmp_path):
     run_away(network, front, traffic.KINDS)
     front.stop()
@@ -67,7 +61,7 @@ def test_two_interfaces_at_once(network, front, tmp_path):
     lines = trace.flows(front.trace_dir)
     trace.check_folder(front.trace_dir, lines)
     trace.assert_agrees_with_tshark(front.trace_dir, dump, lines)
-    assert_offline_same(front, tmp_path)
+    trace.assert_offline_same(front, tmp_path)
     rows = capture.tshark_fields(dump, "frame.interface_name", "ip.src", "frame.p2p_dir",
                                  "frame.time_epoch")
     assert {row["frame.interface_name"] for row in rows} == {"lo", network.cable}
@@ -95,7 +89,7 @@ def test_retransmission_is_attributed(network, front, tmp_path):
     lines = trace.flows(front.trace_dir)
     trace.check_folder(front.trace_dir, lines)
     trace.assert_agrees_with_tshark(front.trace_dir, trace.dump_of(front.trace_dir), lines)
-    assert_offline_same(front, tmp_path)
+    trace.assert_offline_same(front, tmp_path)
     repeated = 0
     for line in lines:
         assert line["backend"]["request"]["retransmitted_bytes"] == 0
@@ -147,4 +141,4 @@ def test_response_that_never_arrives(network, front, peer, tmp_path):
     assert second["phases_why"].startswith("client_response_acked: ")
     for line, logged in zip((first, second), log.read_lines(front.log_path)):
         trace.check_flow(line, logged)
-    assert_offline_same(front, tmp_path)
+    trace.assert_offline_same(front, tmp_path)

@@ -31,12 +31,13 @@ def tshark_fields(path, *fields, display_filter=None, options=()):
 
 
 class Tcpdump:
-    """tcpdump -w on an interface, between start and stop."""
+    """tcpdump -w on an interface, between start and stop. wrapper: a command that execs the rest."""
 
-    def __init__(self, path, expression, interface="lo", options=("--immediate-mode",)):
+    def __init__(self, path, expression, interface="lo", options=("--immediate-mode",),
+                 wrapper=()):
         self.path = str(path)
         self.child = subprocess.Popen(
-            ["tcpdump", "-i", interface, "-U", "-w", self.path, "--nano", *options, expression],
+            [*wrapper, "tcpdump", "-i", interface, "-U", "-w", self.path, "--nano", *options, expression],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         line = self.child.stderr.readline()
         while line and "listening on" not in line:

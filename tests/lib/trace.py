@@ -144,48 +144,96 @@ def assert_same_conns(live, offline):
         assert ours == theirs
 
 
+def assert_offline_same(front, tmp_path, options=()):
+    """`analyze` of a live run's own files gives the same lines in the same order."""
+    out = tmp_path / "offline"
+    analyze(front.trace_dir, out, dump_of(front.trace_dir), options=options)
+    assert raw_lines(front.trace_dir, "flows.ndjson") == raw_lines(out, "flows.ndjson")
+    assert_same_conns(conns(front.trace_dir), conns(out))
+    return flows(front.trace_dir)
+
+
 # ---- tshark's view ----
 
 
 class Segments:
-    """The TCP segments of a dump as tshark's fields tell, by stream and direction."""
+    """The TCP segments of a dump as tshark's fields tell, by stream and direction. `seq` and `ack`
+    count from the initial number, in 32 bits (the SYN is in the dump)."""
 
-    FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "tcp.seq",
-              "tcp.len", "tcp.ack", "tcp.flags")
+    FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "tcp.seq_raw",
+              "tcp.len", "tcp.ack_raw", "tcp.flags", "frame.time_epoch")
 
     def __init__(self, path):
         self.rows = []
+        self.streams = {}
         for row in capture.tshark_fields(path, *self.FIELDS, display_filter="tcp",
                                          options=("-o", "tcp.desegment_tcp_streams:FALSE")):
-            self.rows.append({
+            self._add({
                 "frame": int(row["frame.number"]),
                 "stream": int(row["tcp.stream"]),
                 "from": (row["ip.src"] or row["ipv6.src"], int(row["tcp.srcport"])),
-                "seq": int(row["tcp.seq"]), "len": int(row["tcp.len"]),
-                "ack": int(row["tcp.ack"]), "flags": int(row["tcp.flags"], 16),
+                "seq": int(row["tcp.seq_raw"]), "len": int(row["tcp.len"]),
+                "ack": int(row["tcp.ack_raw"]), "flags": int(row["tcp.flags"], 16),
+                "time": row["frame.time_epoch"],
             })
 
+    def _add(self, row):
+        stream = self.streams.setdefault(row["stream"], {"rows": [], "isn": {}})
+        isn = stream["isn"]
+        if row["flags"] & 0x02:
+            isn.setdefault(row["from"], row["seq"])
+        isn.setdefault(row["from"], (row["seq"] - 1) & 0xffffffff)
+        other, = [base for end, base in isn.items() if end != row["from"]] or [row["ack"] - 1]
+        row["seq"] = (row["seq"] - isn[row["from"]]) & 0xffffffff
+        row["ack"] = (row["ack"] - other) & 0xffffffff if row["flags"] & 0x10 else 0
+        row["seq"] += (row["flags"] & 0x02) >> 1  # what a SYN carries stands behind it
+        stream["rows"].append(row)
+        self.rows.append(row)
+
     def part(self, stream, sender, first, past):
-        """(frames that carried [first, past) of that direction for the first time, the frame that
-        acknowledged its last byte), counted byte by byte from tshark's seq, len and ack."""
-        missing = [(first + 1, past + 1)]
-        carried, acked = [], None
-        for row in self.rows:
-            if row["stream"] != stream:
-                continue
+        """What tshark's seq, len and ack say of [first, past) of that direction, counted byte by
+        byte."""
+        found = Reading(first + 1, past + 1)
+        for row in self.streams[stream]["rows"]:
             if row["from"] == sender:
-                left = []
-                for low, high in missing:
-                    a, b = max(low, row["seq"]), min(high, row["seq"] + row["len"])
-                    if a >= b:
-                        left.append((low, high))
-                        continue
-                    carried.append(row["frame"])
-                    left += [piece for piece in ((low, a), (b, high)) if piece[0] < piece[1]]
-                missing = left
-            elif acked is None and row["flags"] & 0x10 and row["ack"] >= past + 1:
-                acked = row["frame"]
-        return sorted(set(carried)), acked
+                found.carry(row)
+            elif found.acked is None and row["flags"] & 0x10 and row["ack"] >= past + 1:
+                found.acked = row["frame"]
+        return found
+
+
+class Reading:
+    """The bytes [low, high) of a direction: frames that carried some of them for the first time,
+    those that carried some again, how many bytes that were, and the first ACK of the last one."""
+
+    def __init__(self, low, high):
+        self.low, self.high = low, high
+        self.missing = [(low, high)]
+        self.frames, self.again = [], []
+        self.again_bytes = 0
+        self.acked = None
+
+    def carry(self, row):
+        low, high = max(self.low, row["seq"]), min(self.high, row["seq"] + row["len"])
+        if low >= high:
+            return
+        left, new = [], 0
+        for a, b in self.missing:
+            c, d = max(low, a), min(high, b)
+            if c >= d:
+                left.append((a, b))
+                continue
+            new += d - c
+            left += [piece for piece in ((a, c), (d, b)) if piece[0] < piece[1]]
+        self.missing = left
+        if new:
+            self.frames.append(row["frame"])
+        if new < high - low:
+            self.again.append(row["frame"])
+            self.again_bytes += high - low - new
+
+    def missing_bytes(self):
+        return sum(b - a for a, b in self.missing)
 
 
 def split_address(text):
@@ -194,7 +242,7 @@ def split_address(text):
 
 
 def assert_agrees_with_tshark(folder, dump, lines):
-    """frames, seq, len, next_seq and acking frame of every part equal what tshark says."""
+    """Each part's frames, acking frame, and what was carried again equal what tshark says."""
     segments = Segments(dump)
     logged = {line["id"]: line for line in log.read_lines(os.path.join(folder, "proxy.ndjson"))}
     compared = 0
@@ -206,11 +254,14 @@ def assert_agrees_with_tshark(folder, dump, lines):
                 ours = part == "request" if name == "backend" else part != "request"
                 sender = split_address(logged[line["id"]][name]["local" if ours else "peer"])
                 first, past = logged[line["id"]][name][part]
-                frames, acked = segments.part(leg["stream"], sender, first, past)
-                found = leg[part]
-                assert found["seq"] == first + 1 and found["next_seq"] == past + 1
-                assert found["frames"] == frames, (line["id"], name, part, frames, found)
-                assert found["acked_in"] == acked, (line["id"], name, part, acked, found)
+                read, found = segments.part(leg["stream"], sender, first, past), leg[part]
+                where = (line["id"], name, part, vars(read), found)
+                assert found["seq"] == first + 1 and found["next_seq"] == past + 1, where
+                assert found["frames"] == read.frames, where
+                assert found["acked_in"] == read.acked, where
+                assert found["retransmitted_in"] == read.again, where
+                assert found["retransmitted_bytes"] == read.again_bytes, where
+                assert found["missing_bytes"] == read.missing_bytes(), where
                 compared += 1
     return compared
 
