@@ -66,6 +66,13 @@ static char *put_hex64(char *p, uint64_t v)
 	return p + 16;
 }
 
+/* Bytes of one direction that the packet carries or acknowledges. */
+struct span {
+	uint64_t from;
+	uint64_t to;
+	bool is_ack;
+};
+
 /* One part of one exchange, as far as the packet touches it. */
 struct touch {
 	const struct exchange *x;
@@ -126,39 +133,36 @@ static void write_more(struct comments *out)
 
 /* ---- search ---------------------------------------------------------------------------------- */
 
-/* The bytes of one part as they are known now. False: there are none. */
-static bool part_bounds(const struct conn_use *u, enum tap_leg leg, enum part_kind kind,
-			struct touch *t)
+/* Where the bytes of one part begin and end as known now. False: there are none. */
+static inline bool part_bounds(const struct conn_use *u, enum tap_leg leg, enum part_kind kind,
+			       uint64_t *first, uint64_t *past)
 {
 	const struct byte_range *r = leg_range(u->leg, kind);
-	unsigned bit = 1U << tap_part_of(leg, kind);
 
 	if (!byte_range_exists(r))
 		return false;
-	t->x = u->x;
-	t->leg = leg;
-	t->kind = kind;
-	t->first = r->first;
-	t->past = r->past;
+	*first = r->first;
+	*past = r->past;
 	/* Interim responses are told as a whole; of an open part the end is not known. */
-	if (kind != PART_INTERIM && (u->x->open_parts & bit) != 0)
-		t->past = UINT64_MAX;
+	if (u->x->open_parts != 0 && kind != PART_INTERIM &&
+	    (u->x->open_parts >> tap_part_of(leg, kind) & 1) != 0)
+		*past = UINT64_MAX;
 	return true;
 }
 
 /* Where the use's bytes of one direction begin and end. False: it has none there. */
 static bool use_bounds(const struct conn *c, uint32_t i, bool ours, uint64_t *first, uint64_t *past)
 {
-	struct touch t;
+	const struct part_way *way = part_way(c->leg, ours);
+	uint64_t part_first, part_past;
 
 	*first = UINT64_MAX;
 	*past = 0;
-	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
-		if (part_is_ours(c->leg, kind) != ours ||
-		    !part_bounds(conn_use(c, i), c->leg, kind, &t))
+	for (unsigned k = 0; k < way->count; k++) {
+		if (!part_bounds(conn_use(c, i), c->leg, way->kinds[k], &part_first, &part_past))
 			continue;
-		*first = MIN(*first, t.first);
-		*past = MAX(*past, t.past);
+		*first = MIN(*first, part_first);
+		*past = MAX(*past, part_past);
 	}
 	return *past > *first;
 }
@@ -175,12 +179,14 @@ static bool ends_below(const struct conn *c, bool ours, uint32_t high, uint64_t 
 }
 
 /*
- * Index of the first use whose bytes end above off. Live it is one of the last, so the search goes
- * from there in growing steps. Uses without bytes tell nothing and are stepped over.
+ * Index of the first use whose bytes end above off. Packets come nearly in the order of their
+ * bytes, so the search goes from where the last one of this direction ended, in growing steps back
+ * and in single ones forth. Uses without bytes tell nothing and are stepped over.
  */
 static uint32_t find_use(const struct conn *c, bool ours, uint64_t off)
 {
-	uint32_t low = c->use_count, high = c->use_count, step = 1;
+	uint32_t low = MIN(c->near[ours], c->use_count), high = low, step = 1;
+	uint64_t first, past;
 
 	while (low > 0 && !ends_below(c, ours, low, off)) {
 		high = low - 1;
@@ -195,6 +201,8 @@ static uint32_t find_use(const struct conn *c, bool ours, uint64_t off)
 		else
 			high = middle;
 	}
+	while (low < c->use_count && (!use_bounds(c, low, ours, &first, &past) || past <= off))
+		low++;
 	return low;
 }
 
@@ -209,31 +217,49 @@ static uint64_t next_first(const struct conn *c, uint32_t i, bool ours)
 	return UINT64_MAX;
 }
 
-/* Every part that [from, to) of one direction touches. */
-static void write_touched(const struct conn *c, bool ours, uint64_t from, uint64_t to, bool is_ack,
-			  struct comments *out)
+/* What of one use [from, to) touches. */
+static void write_use(const struct conn *c, uint32_t i, bool ours, const struct span *s,
+		      struct comments *out)
 {
-	for (uint32_t i = find_use(c, ours, from); i < c->use_count; i++) {
+	const struct part_way *way = part_way(c->leg, ours);
+	const struct conn_use *u = conn_use(c, i);
+
+	for (unsigned k = 0; k < way->count; k++) {
+		struct touch t = {
+			.x = u->x, .leg = c->leg, .kind = way->kinds[k], .is_ack = s->is_ack};
+
+		if (!part_bounds(u, c->leg, t.kind, &t.first, &t.past))
+			continue;
+		t.from = MAX(s->from, t.first);
+		t.to = MIN(s->to, t.past != UINT64_MAX ? t.past : next_first(c, i, ours));
+		if (t.from < t.to)
+			write_touch(&t, out);
+	}
+}
+
+/* Every part of one direction that the span touches. */
+static void write_touched(struct conn *c, bool ours, const struct span *s, struct comments *out)
+{
+	uint32_t i = find_use(c, ours, s->from);
+
+	c->near[ours] = i;
+	for (; i < c->use_count; i++) {
 		uint64_t first, past;
 
-		if (use_bounds(c, i, ours, &first, &past) && first >= to)
+		if (!use_bounds(c, i, ours, &first, &past))
+			continue;
+		if (first >= s->to)
 			return;
-		for (unsigned kind = 0; kind < PART_KINDS; kind++) {
-			struct touch t = {.is_ack = is_ack};
-
-			if (part_is_ours(c->leg, kind) != ours ||
-			    !part_bounds(conn_use(c, i), c->leg, kind, &t))
-				continue;
-			t.from = MAX(from, t.first);
-			t.to = MIN(to, t.past != UINT64_MAX ? t.past : next_first(c, i, ours));
-			if (t.from < t.to)
-				write_touch(&t, out);
-		}
+		write_use(c, i, ours, s, out);
+		if (past >= s->to && past != UINT64_MAX) /* what is open may reach less far */
+			return;
 	}
 }
 
 void comments_write(const struct comment_place *p, struct comments *out)
 {
+	const struct span carried = {p->off, p->off + p->len, false};
+	const struct span acked = {p->acked_from, p->acked_past, true};
 	const struct track *t = p->track;
 
 	out->count = 0;
@@ -241,16 +267,16 @@ void comments_write(const struct comment_place *p, struct comments *out)
 	if (t == NULL || t->flow == NULL || !p->is_known)
 		return;
 	for (unsigned leg = 0; leg < 2; leg++) {
-		const struct conn *c = t->conn[leg];
+		struct conn *c = t->conn[leg];
 		bool ours;
 
 		if (c == NULL || c->use_count == 0)
 			continue;
 		ours = track_our_side(t, c) == p->from;
-		if (p->len > 0)
-			write_touched(c, ours, p->off, p->off + p->len, false, out);
-		if (p->acked_past > p->acked_from)
-			write_touched(c, !ours, p->acked_from, p->acked_past, true, out);
+		if (carried.to > carried.from)
+			write_touched(c, ours, &carried, out);
+		if (acked.to > acked.from)
+			write_touched(c, !ours, &acked, out);
 	}
 	write_more(out);
 }

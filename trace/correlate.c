@@ -61,6 +61,7 @@ void correlate_free(struct correlate *c)
 	heap_fini(&c->endings);
 	unwanted_fini(&c->unwanted);
 	drops_fini(&c->drops);
+	finding_fini(&c->finding);
 	free(c);
 }
 
@@ -189,16 +190,13 @@ void correlate_exchange(struct correlate *c, const struct exchange_record *recor
 /* ---- giving exchanges out -------------------------------------------------------------------- */
 
 static void place_leg(struct correlate *c, const struct exchange *x, const struct leg_record *leg,
-		      enum tap_leg which, uint64_t until_ns, struct leg_place *p)
+		      struct conn *conn, uint64_t until_ns, struct leg_place *p)
 {
-	struct conn *conn;
 	struct track *t;
 
-	*p = (struct leg_place){.which = which};
 	if (leg->conn == 0)
 		return;
 	p->leg = leg;
-	conn = ledger_conn(c->ledger, x->x.run, leg->conn);
 	if (conn == NULL)
 		return;
 	p->is_last = conn->last_nth <= leg->nth;
@@ -212,11 +210,16 @@ static void place_leg(struct correlate *c, const struct exchange *x, const struc
 static void place_legs(struct correlate *c, const struct exchange *x, uint64_t until_ns,
 		       struct finding_places *p)
 {
-	*p = (struct finding_places){0};
-	place_leg(c, x, &x->x.client, TAP_CLIENT, until_ns, &p->client);
-	place_leg(c, x, &x->x.backend, TAP_BACKEND, until_ns, &p->backend);
-	for (unsigned i = 0; i < x->x.tries_count; i++)
-		place_leg(c, x, &x->x.tries[i].leg, TAP_BACKEND, until_ns, &p->tries[i]);
+	*p = (struct finding_places){.client.which = TAP_CLIENT, .backend.which = TAP_BACKEND};
+	place_leg(c, x, &x->x.client, x->conn[TAP_CLIENT], until_ns, &p->client);
+	place_leg(c, x, &x->x.backend, x->conn[TAP_BACKEND], until_ns, &p->backend);
+	for (unsigned i = 0; i < x->x.tries_count; i++) {
+		const struct leg_record *leg = &x->x.tries[i].leg;
+
+		p->tries[i].which = TAP_BACKEND;
+		place_leg(c, x, leg, ledger_conn(c->ledger, x->x.run, leg->conn), until_ns,
+			  &p->tries[i]);
+	}
 }
 
 /*
@@ -274,15 +277,16 @@ static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 
 static uint64_t first_needed(const struct conn *conn, bool ours)
 {
+	const struct part_way *way = part_way(conn->leg, ours);
 	uint64_t first = conn->given_past[ours];
 
 	first -= MIN(first, RECORD_MAX);
 	if (conn->use_count == 0)
 		return first;
-	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
-		const struct byte_range *r = leg_range(conn_use(conn, 0)->leg, kind);
+	for (unsigned k = 0; k < way->count; k++) {
+		const struct byte_range *r = leg_range(conn_use(conn, 0)->leg, way->kinds[k]);
 
-		if (part_is_ours(conn->leg, kind) == ours && byte_range_exists(r))
+		if (byte_range_exists(r))
 			first = MIN(first, r->first);
 	}
 	return first;
@@ -306,54 +310,51 @@ static void conn_gave(struct correlate *c, struct conn *conn, uint64_t settled_n
 				     MAX(later(t->flow->closed_ns, c->o.hold_ns), settled_ns));
 }
 
+/* The connections that an exchange was on. They outlive it. */
 struct gave {
-	uint64_t conn[2 + FINDING_TRIES];
+	struct conn *conn[2 + FINDING_TRIES];
 	unsigned count;
-	uint32_t run;
 };
 
-static void note_given(struct correlate *c, struct gave *g, const struct exchange *x,
-		       const struct leg_record *leg, enum tap_leg which)
+static void note_given(struct gave *g, struct conn *conn, const struct leg_record *leg)
 {
-	struct conn *conn = ledger_conn(c->ledger, x->x.run, leg->conn);
-
-	if (leg->conn == 0 || conn == NULL)
+	if (conn == NULL)
 		return;
-	g->run = x->x.run;
-	g->conn[g->count++] = leg->conn;
-	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
-		const struct byte_range *r = leg_range(leg, kind);
-		bool ours = part_is_ours(which, kind);
+	g->conn[g->count++] = conn;
+	for (unsigned ours = 0; ours < 2; ours++) {
+		const struct part_way *way = part_way(conn->leg, ours);
 
-		if (byte_range_exists(r))
-			conn->given_past[ours] = MAX(conn->given_past[ours], r->past);
+		for (unsigned k = 0; k < way->count; k++) {
+			const struct byte_range *r = leg_range(leg, way->kinds[k]);
+
+			if (byte_range_exists(r))
+				conn->given_past[ours] = MAX(conn->given_past[ours], r->past);
+		}
 	}
 }
 
 static void give_out(struct correlate *c, struct exchange *x)
 {
+	struct finding *e = &c->finding;
 	uint64_t settled_ns = x->settled_ns;
 	struct finding_places places;
 	struct gave gave = {0};
-	struct finding e;
 
 	place_legs(c, x, settled_ns, &places);
-	finding_gather(&e, &x->x, &places, x->end_ns, settled_ns);
-	e.drops = count_drops(c, &e);
-	c->o.exchange(c->o.arg, &e);
+	finding_gather(e, &x->x, &places, x->end_ns, settled_ns);
+	e->drops = count_drops(c, e);
+	c->o.exchange(c->o.arg, e);
 	c->count.exchanges++;
-	finding_fini(&e);
-	note_given(c, &gave, x, &x->x.client, TAP_CLIENT);
-	note_given(c, &gave, x, &x->x.backend, TAP_BACKEND);
-	for (unsigned i = 0; i < x->x.tries_count; i++)
-		note_given(c, &gave, x, &x->x.tries[i].leg, TAP_BACKEND);
-	ledger_give_out(c->ledger, x);
-	for (unsigned i = 0; i < gave.count; i++) {
-		struct conn *conn = ledger_conn(c->ledger, gave.run, gave.conn[i]);
+	note_given(&gave, x->conn[TAP_CLIENT], &x->x.client);
+	note_given(&gave, x->conn[TAP_BACKEND], &x->x.backend);
+	for (unsigned i = 0; i < x->x.tries_count; i++) {
+		const struct leg_record *leg = &x->x.tries[i].leg;
 
-		if (conn != NULL)
-			conn_gave(c, conn, settled_ns);
+		note_given(&gave, ledger_conn(c->ledger, x->x.run, leg->conn), leg);
 	}
+	ledger_give_out(c->ledger, x);
+	for (unsigned i = 0; i < gave.count; i++)
+		conn_gave(c, gave.conn[i], settled_ns);
 }
 
 static void run_exchanges(struct correlate *c)

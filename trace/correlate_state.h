@@ -36,6 +36,7 @@ struct correlate {
 	struct addr listeners[LISTENERS_MAX];
 	uint32_t listener_count;
 	struct correlate_counters count;
+	struct finding finding; /* of the exchange at hand */
 };
 
 static inline uint64_t later(uint64_t ns, uint64_t by_ns)

@@ -71,7 +71,7 @@ uint64_t finding_done_ns(const struct exchange_record *x, const struct finding_p
 	}
 	if (!leg_is_done(&places->client, &done_ns) || !leg_is_done(&places->backend, &done_ns))
 		return 0;
-	for (unsigned i = 0; i < FINDING_TRIES; i++)
+	for (unsigned i = 0; i < x->tries_count; i++)
 		if (!leg_is_done(&places->tries[i], &done_ns))
 			return 0;
 	return done_ns;
@@ -159,7 +159,9 @@ static void part_gather(struct leg_finding *e, enum part_kind kind, uint64_t set
 	part->exists = part_exists(e->place.leg, kind);
 	if (!part->exists)
 		return;
+	part->ack_why = NULL;
 	part->range = *leg_range(e->place.leg, kind);
+	stream_range_reset(&part->seen);
 	if (e->place.flow == NULL)
 		return;
 	stream_query(stream_of(&e->place, kind), &part->range, settled_ns, &part->seen);
@@ -182,6 +184,11 @@ static bool close_belongs(const struct leg_place *p, const struct exchange_times
 static void leg_gather(struct leg_finding *e, const struct leg_place *place, uint64_t settled_ns)
 {
 	e->place = *place;
+	e->is_anchored = false;
+	e->handshake.count = 0;
+	e->close.by = NULL;
+	for (unsigned kind = 0; kind < PART_KINDS && place->leg == NULL; kind++)
+		e->part[kind].exists = false;
 	if (place->leg == NULL)
 		return;
 	for (unsigned kind = 0; kind < PART_KINDS; kind++)
@@ -287,15 +294,17 @@ void finding_gather(struct finding *e, const struct exchange_record *x,
 {
 	struct exchange_times t;
 
-	*e = (struct finding){.x = x, .settled_ns = settled_ns};
+	e->x = x;
+	e->settled_ns = settled_ns;
+	e->drops = 0;
 	leg_gather(&e->client, &places->client, settled_ns);
 	leg_gather(&e->backend, &places->backend, settled_ns);
-	for (unsigned i = 0; i < FINDING_TRIES; i++)
+	for (unsigned i = 0; i < x->tries_count; i++)
 		leg_gather(&e->tries[i], &places->tries[i], settled_ns);
 	t = times_of(e, places, end_ns);
 	leg_close(&e->client, &t);
 	leg_close(&e->backend, &t);
-	for (unsigned i = 0; i < FINDING_TRIES; i++)
+	for (unsigned i = 0; i < x->tries_count; i++)
 		leg_close(&e->tries[i], &t);
 	phases_gather(e);
 }
@@ -315,7 +324,8 @@ uint64_t finding_first_ns(const struct finding *e)
 
 	for (unsigned i = 0; i < ARRAY_LEN(legs); i++) {
 		for (unsigned kind = 0; kind < PART_KINDS; kind++) {
-			uint64_t ns = legs[i]->part[kind].seen.first_ns;
+			const struct part_finding *p = &legs[i]->part[kind];
+			uint64_t ns = p->exists ? p->seen.first_ns : 0;
 
 			if (ns != 0 && (first_ns == 0 || ns < first_ns))
 				first_ns = ns;

@@ -45,7 +45,8 @@ struct close_finding {
 };
 
 struct part_finding {
-	bool exists;         /* the proxy counted bytes of it */
+	bool exists; /* the proxy counted bytes of it */
+	/* Only if it exists: */
 	const char *ack_why; /* why there is no ACK, or NULL */
 	struct byte_range range;
 	struct stream_range seen; /* .known: the packets can be told by offset */
@@ -64,7 +65,7 @@ struct finding {
 	uint64_t settled_ns;
 	struct leg_finding client;
 	struct leg_finding backend;
-	struct leg_finding tries[FINDING_TRIES];
+	struct leg_finding tries[FINDING_TRIES]; /* the first x->tries_count */
 	struct phases phases;
 	uint64_t drops;
 };
@@ -90,7 +91,10 @@ bool finding_is_open_ended(const struct exchange_record *x, const struct finding
 uint64_t finding_done_ns(const struct exchange_record *x,
 			 const struct finding_places *places) MUST_CHECK;
 
-/* Everything that packets stamped up to settled_ns show. end_ns: the proxy's end of it. */
+/*
+ * Everything that packets stamped up to settled_ns show. end_ns: the proxy's end of it. What e held
+ * before is replaced, its memory used again; all zero at first, finding_fini() at last.
+ */
 void finding_gather(struct finding *e, const struct exchange_record *x,
 		    const struct finding_places *places, uint64_t end_ns, uint64_t settled_ns);
 void finding_fini(struct finding *e);

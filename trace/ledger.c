@@ -144,6 +144,12 @@ void ledger_drop_conn(struct ledger *l, struct conn *c)
 	conn_free(c);
 }
 
+static void note_opened(struct conn *c, const struct leg_record *leg)
+{
+	if (c->opened_ns == 0)
+		c->opened_ns = leg->opened_ns;
+}
+
 /* The connection of a leg; what an earlier record did not say of it is noted. */
 static struct conn *conn_of_leg(struct ledger *l, uint32_t run, enum tap_leg which,
 				const struct leg_record *leg)
@@ -152,8 +158,7 @@ static struct conn *conn_of_leg(struct ledger *l, uint32_t run, enum tap_leg whi
 
 	if (c == NULL)
 		return conn_add(l, run, which, leg->conn, &leg->local, &leg->peer, leg->opened_ns);
-	if (c->opened_ns == 0)
-		c->opened_ns = leg->opened_ns;
+	note_opened(c, leg);
 	return c;
 }
 
@@ -204,6 +209,8 @@ static void conn_remove_use(struct conn *c, const struct exchange *x)
 	if (i == c->use_count)
 		return;
 	c->use_count--;
+	for (unsigned ours = 0; ours < 2; ours++)
+		c->near[ours] -= c->near[ours] > i;
 	if (i == 0)
 		c->use_head++;
 	else
@@ -278,6 +285,7 @@ static uint64_t range_past(const struct byte_range *r)
 
 uint64_t conn_told_past(const struct conn *c, bool ours)
 {
+	const struct part_way *way = part_way(c->leg, ours);
 	uint64_t past = c->told_past[ours];
 
 	if (c->closed)
@@ -285,11 +293,10 @@ uint64_t conn_told_past(const struct conn *c, bool ours)
 	for (uint32_t i = c->use_count; i > 0 && i + 2 > c->use_count; i--) {
 		const struct conn_use *u = conn_use(c, i - 1);
 
-		if (part_is_open(u->x, c->leg, ours))
+		if (u->x->open_parts != 0 && part_is_open(u->x, c->leg, ours))
 			return UINT64_MAX;
-		for (unsigned kind = 0; kind < PART_KINDS; kind++)
-			if (part_is_ours(c->leg, kind) == ours)
-				past = MAX(past, range_past(leg_range(u->leg, kind)));
+		for (unsigned k = 0; k < way->count; k++)
+			past = MAX(past, range_past(leg_range(u->leg, way->kinds[k])));
 	}
 	return past;
 }
@@ -315,11 +322,13 @@ static struct exchange *exchange_add(struct ledger *l, uint32_t run, uint64_t id
 	return x;
 }
 
-static void unlink_leg(struct ledger *l, const struct exchange *x, const struct leg_record *leg,
-		       bool given_out)
+static struct conn *conn_of_try(const struct ledger *l, const struct exchange *x, unsigned i)
 {
-	struct conn *c = leg->conn != 0 ? map_get(&l->conns, x->x.run, leg->conn) : NULL;
+	return map_get(&l->conns, x->x.run, x->x.tries[i].leg.conn);
+}
 
+static void unlink_conn(struct conn *c, const struct exchange *x, bool given_out)
+{
 	if (c == NULL)
 		return;
 	conn_remove_use(c, x);
@@ -327,39 +336,54 @@ static void unlink_leg(struct ledger *l, const struct exchange *x, const struct 
 		conn_note_id(c, x->x.id);
 }
 
-static void unlink_legs(struct ledger *l, const struct exchange *x, bool given_out)
+static void unlink_legs(struct ledger *l, struct exchange *x, bool given_out)
 {
-	unlink_leg(l, x, &x->x.client, given_out);
+	unlink_conn(x->conn[TAP_CLIENT], x, given_out);
 	for (unsigned i = 0; i < x->x.tries_count; i++)
-		unlink_leg(l, x, &x->x.tries[i].leg, given_out);
-	unlink_leg(l, x, &x->x.backend, given_out);
+		unlink_conn(conn_of_try(l, x, i), x, given_out);
+	unlink_conn(x->conn[TAP_BACKEND], x, given_out);
+	x->conn[TAP_CLIENT] = x->conn[TAP_BACKEND] = NULL;
 }
 
-static bool link_leg(struct ledger *l, struct exchange *x, enum tap_leg which,
-		     struct leg_record *leg)
+/* The bytes of a leg that is over are accounted for. */
+static void note_told(struct conn *c, const struct leg_record *leg)
 {
-	struct conn *c;
+	for (unsigned ours = 0; ours < 2; ours++) {
+		const struct part_way *way = part_way(c->leg, ours);
 
-	if (leg->conn == 0)
-		return true;
-	c = conn_of_leg(l, x->x.run, which, leg);
-	if (c == NULL || !conn_add_use(c, x, leg))
-		return false;
-	for (unsigned kind = 0; kind < PART_KINDS && x->ended; kind++) {
-		bool ours = part_is_ours(which, kind);
-
-		c->told_past[ours] = MAX(c->told_past[ours], range_past(leg_range(leg, kind)));
+		for (unsigned k = 0; k < way->count; k++)
+			c->told_past[ours] = MAX(c->told_past[ours],
+						 range_past(leg_range(leg, way->kinds[k])));
 	}
-	return true;
+}
+
+static struct conn *link_leg(struct ledger *l, struct exchange *x, enum tap_leg which,
+			     struct leg_record *leg)
+{
+	struct conn *c = conn_of_leg(l, x->x.run, which, leg);
+
+	if (c == NULL || !conn_add_use(c, x, leg))
+		return NULL;
+	if (x->ended)
+		note_told(c, leg);
+	return c;
 }
 
 static bool link_legs(struct ledger *l, struct exchange *x)
 {
-	bool done = link_leg(l, x, TAP_CLIENT, &x->x.client);
+	bool done = true;
 
+	if (x->x.client.conn != 0) {
+		x->conn[TAP_CLIENT] = link_leg(l, x, TAP_CLIENT, &x->x.client);
+		done = x->conn[TAP_CLIENT] != NULL;
+	}
 	for (unsigned i = 0; i < x->x.tries_count; i++)
-		done = link_leg(l, x, TAP_BACKEND, &x->x.tries[i].leg) && done;
-	return link_leg(l, x, TAP_BACKEND, &x->x.backend) && done;
+		if (x->x.tries[i].leg.conn != 0)
+			done = link_leg(l, x, TAP_BACKEND, &x->x.tries[i].leg) != NULL && done;
+	if (x->x.backend.conn == 0)
+		return done;
+	x->conn[TAP_BACKEND] = link_leg(l, x, TAP_BACKEND, &x->x.backend);
+	return x->conn[TAP_BACKEND] != NULL && done;
 }
 
 static void exchange_forget(struct ledger *l, struct exchange *x, bool given_out)
@@ -372,6 +396,16 @@ static void exchange_forget(struct ledger *l, struct exchange *x, bool given_out
 void ledger_give_out(struct ledger *l, struct exchange *x)
 {
 	exchange_forget(l, x, true);
+}
+
+/* By the connection that it is on: one of the last there, mostly. */
+static struct exchange *find_exchange(const struct ledger *l, const struct conn *c, uint32_t run,
+				      uint64_t id)
+{
+	for (uint32_t i = c != NULL ? c->use_count : 0; i > 0 && i + 2 > c->use_count; i--)
+		if (conn_use(c, i - 1)->x->x.id == id)
+			return conn_use(c, i - 1)->x;
+	return map_get(&l->exchanges, run, id);
 }
 
 static uint64_t end_of(const struct exchange_record *x)
@@ -395,20 +429,38 @@ void ledger_lose(struct exchange *x)
 	x->end_ns = end_of(&x->x);
 }
 
+/* Is it linked to just the connections that its end record names? */
+static bool is_linked_as(const struct exchange *x, const struct exchange_record *record)
+{
+	return x->conn[TAP_CLIENT] != NULL && x->x.client.conn == record->client.conn &&
+	       x->x.client.nth == record->client.nth && x->conn[TAP_BACKEND] != NULL &&
+	       x->x.backend.conn == record->backend.conn &&
+	       x->x.backend.nth == record->backend.nth && x->x.tries_count == 0 &&
+	       record->tries_count == 0;
+}
+
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record)
 {
-	struct exchange *x = map_get(&l->exchanges, record->run, record->id);
+	const struct conn *c = map_get(&l->conns, record->run, record->client.conn);
+	struct exchange *x = find_exchange(l, c, record->run, record->id);
+	bool is_linked;
 
 	if (x == NULL)
 		x = exchange_add(l, record->run, record->id);
 	if (x == NULL || x->ended)
 		return NULL;
-	unlink_legs(l, x, false);
+	is_linked = is_linked_as(x, record);
+	if (!is_linked)
+		unlink_legs(l, x, false);
 	x->x = *record;
 	x->ended = true;
 	x->open_parts = 0;
 	x->end_ns = end_of(record);
-	if (link_legs(l, x))
+	for (unsigned leg = 0; leg < 2 && is_linked; leg++) {
+		note_opened(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
+		note_told(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
+	}
+	if (is_linked || link_legs(l, x))
 		return x;
 	exchange_forget(l, x, false);
 	return NULL;
@@ -523,7 +575,7 @@ static void range_begin(struct leg_record *leg, enum tap_part part, uint64_t fir
 bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uint64_t real_ns)
 {
 	struct conn *c = map_get(&l->conns, run, b->conn);
-	struct exchange *x = map_get(&l->exchanges, run, b->id);
+	struct exchange *x = find_exchange(l, c, run, b->id);
 	struct leg_record *leg;
 
 	if (c == NULL || (x != NULL && x->ended))

@@ -31,6 +31,7 @@ struct exchange {
 	uint8_t known_parts;      /* bit per enum tap_part: its length is known */
 	uint64_t end_ns;          /* start + the last moment */
 	uint64_t settled_ns;
+	struct conn *conn[2]; /* of x.client and x.backend, while it stands in their uses */
 };
 
 /* An exchange on a connection: leg points into x->x. */
@@ -56,6 +57,7 @@ struct conn {
 	uint32_t use_head;
 	uint32_t use_count;
 	uint32_t use_cap;
+	uint32_t near[2]; /* index of the use that a packet touched last, by direction: a hint */
 
 	/* Exchanges given out. */
 	uint64_t exchanges;

@@ -42,6 +42,20 @@ static inline bool part_is_ours(enum tap_leg leg, enum part_kind kind)
 	return goes_up == (leg == TAP_BACKEND);
 }
 
+/* The parts whose bytes go one way on a leg: up (towards the backend) or down. */
+struct part_way {
+	unsigned count;
+	enum part_kind kinds[3];
+};
+
+static inline const struct part_way *part_way(enum tap_leg leg, bool ours)
+{
+	static const struct part_way up = {2, {PART_REQUEST, PART_TUNNEL_UP}};
+	static const struct part_way down = {3, {PART_INTERIM, PART_RESPONSE, PART_TUNNEL_DOWN}};
+
+	return (leg == TAP_BACKEND) == ours ? &up : &down;
+}
+
 /* As the dump's comments say it. */
 static inline const char *part_word(enum part_kind kind)
 {

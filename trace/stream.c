@@ -352,10 +352,14 @@ void stream_query(const struct stream *s, const struct byte_range *range, uint64
 		out->acked_frame = ack->frame;
 		out->acked_ns = ack->ts_ns;
 	}
-	if (!out->known) { /* no memory for the lists: nothing is claimed */
-		stream_range_fini(out);
-		*out = (struct stream_range){0};
-	}
+	if (!out->known) /* no memory for the lists: nothing is claimed */
+		stream_range_reset(out);
+}
+
+void stream_range_reset(struct stream_range *r)
+{
+	r->carried.count = r->repeated.count = 0;
+	*r = (struct stream_range){.carried = r->carried, .repeated = r->repeated};
 }
 
 void stream_range_fini(struct stream_range *r)

@@ -84,7 +84,10 @@ struct stream_range {
 	uint64_t acked_ns;
 };
 
-/* Fill in out (zero at first; stream_range_fini() frees its lists). The range must exist. */
+/* Nothing known; the lists' memory is kept for the next query. */
+void stream_range_reset(struct stream_range *r);
+
+/* Fill in out (zero or reset; stream_range_fini() frees its lists). The range must exist. */
 void stream_query(const struct stream *s, const struct byte_range *range, uint64_t until_ns,
 		  struct stream_range *out);
 void stream_range_fini(struct stream_range *r);
