@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/json_plain.h"
 #include "proxy/put.h"
 
 /* Everything but the texts and fragments: names, digits, two tries, two fragments made here. */
@@ -57,18 +58,6 @@ static char *put_u64(char *p, uint64_t v)
 	return put_digits(p, (uint32_t)(v % 1000000000), 9);
 }
 
-#define ONES  0x0101010101010101ULL
-#define HIGHS 0x8080808080808080ULL
-
-/* Nonzero if one of eight bytes is a control, '"', '\\', 0x7f or above. May be nonzero for less. */
-static uint64_t special_bytes(uint64_t v)
-{
-	uint64_t quote = v ^ ONES * '"';
-	uint64_t backslash = v ^ ONES * '\\';
-
-	return ((v - ONES * 0x20) | (quote - ONES) | (backslash - ONES) | (v + ONES) | v) & HIGHS;
-}
-
 static bool is_plain(const char *bytes, size_t len)
 {
 	uint64_t word;
@@ -76,12 +65,12 @@ static bool is_plain(const char *bytes, size_t len)
 
 	for (; i + sizeof(word) <= len; i += sizeof(word)) {
 		memcpy(&word, bytes + i, sizeof(word));
-		if (special_bytes(word) != 0)
+		if (json_special_bytes(word) != 0)
 			return false;
 	}
-	word = ONES * 'a';
+	word = JSON_PLAIN_EACH('a');
 	memcpy(&word, bytes + i, len - i);
-	return special_bytes(word) == 0;
+	return json_special_bytes(word) == 0;
 }
 
 /* At most 6 * len + 2 bytes. */

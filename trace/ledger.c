@@ -352,8 +352,8 @@ static void note_told(struct conn *c, const struct leg_record *leg)
 		const struct part_way *way = part_way(c->leg, ours);
 
 		for (unsigned k = 0; k < way->count; k++)
-			c->told_past[ours] = MAX(c->told_past[ours],
-						 range_past(leg_range(leg, way->kinds[k])));
+			c->told_past[ours] =
+				MAX(c->told_past[ours], range_past(leg_range(leg, way->kinds[k])));
 	}
 }
 

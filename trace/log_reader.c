@@ -1,24 +1,34 @@
 /*
- * log_reader.c -- proxy.ndjson, line by line, by jansson.
+ * log_reader.c -- proxy.ndjson, line by line: the proxy's own form by log_line.c, any other by
+ * jansson.
  *
  * Invariant: of a line either everything is right, or nothing of it is passed on.
  */
 #include "trace/log_reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
 #include "common/clock.h"
+#include "trace/log_line.h"
+
+#define BUFFER_BYTES (LOG_LINE_MAX + 256UL * 1024)
 
 struct log_reader {
-	FILE *file;
+	int fd;
 	char *path;
-	char *line; /* LOG_LINE_MAX bytes */
+	char *buf; /* BUFFER_BYTES; what was read and not yet given out stands in [at, end) */
+	size_t at;
+	size_t end;
+	int error; /* errno of the read that failed */
+	bool is_at_eof;
 	uint64_t number;
 	bool is_torn;
 	bool is_over;
@@ -319,8 +329,11 @@ bool log_line_parse(const char *line, size_t len, struct exchange_record *x,
 {
 	struct parse p = {.err = err};
 	json_error_t why;
-	json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+	json_t *o;
 
+	if (log_line_read(line, len, x))
+		return true;
+	o = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
 	if (o == NULL) {
 		snprintf(err, LOG_ERROR_MAX, "no JSON at column %d: %s", why.column, why.text);
 		return false;
@@ -340,16 +353,17 @@ struct log_reader *log_reader_open(const char *path, char err[LOG_ERROR_MAX])
 	struct log_reader *r = calloc(1, sizeof(*r));
 
 	if (r != NULL) {
+		r->fd = -1;
 		r->path = strdup(path);
-		r->line = malloc(LOG_LINE_MAX);
+		r->buf = malloc(BUFFER_BYTES);
 	}
-	if (r == NULL || r->path == NULL || r->line == NULL) {
+	if (r == NULL || r->path == NULL || r->buf == NULL) {
 		snprintf(err, LOG_ERROR_MAX, "%s: no memory", path);
 		log_reader_close(r);
 		return NULL;
 	}
-	r->file = fopen(path, "re");
-	if (r->file == NULL) {
+	r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (r->fd < 0) {
 		snprintf(err, LOG_ERROR_MAX, "%s: %s", path, strerror(errno));
 		log_reader_close(r);
 		return NULL;
@@ -361,16 +375,21 @@ void log_reader_close(struct log_reader *r)
 {
 	if (r == NULL)
 		return;
-	if (r->file != NULL)
-		fclose(r->file);
+	if (r->fd >= 0)
+		close(r->fd);
 	free(r->path);
-	free(r->line);
+	free(r->buf);
 	free(r);
 }
 
 bool log_reader_is_torn(const struct log_reader *r)
 {
 	return r->is_torn;
+}
+
+uint64_t log_reader_number(const struct log_reader *r)
+{
+	return r->number;
 }
 
 static enum log_result broken(struct log_reader *r, const char *why, char err[LOG_ERROR_MAX])
@@ -381,39 +400,76 @@ static enum log_result broken(struct log_reader *r, const char *why, char err[LO
 	return LOG_BROKEN;
 }
 
-/* The next line with its newline, if it has one. Longer than LOG_LINE_MAX: cut. */
-static size_t read_line(struct log_reader *r)
+/* More bytes behind those in the buffer. False: there are none, or they cannot be read. */
+static bool read_more(struct log_reader *r)
 {
-	size_t len = 0;
-	int c;
+	ssize_t n;
 
-	while (len < LOG_LINE_MAX && (c = getc_unlocked(r->file)) != EOF) {
-		r->line[len++] = (char)c;
-		if (c == '\n')
+	memmove(r->buf, r->buf + r->at, r->end - r->at);
+	r->end -= r->at;
+	r->at = 0;
+	do
+		n = read(r->fd, r->buf + r->end, BUFFER_BYTES - r->end);
+	while (n < 0 && errno == EINTR);
+	r->error = n < 0 ? errno : 0;
+	r->is_at_eof = n == 0;
+	r->end += n > 0 ? (size_t)n : 0;
+	return n > 0;
+}
+
+/* The next line with its newline, if it has one; LOG_LINE_MAX bytes of a longer one. */
+static const char *find_line(struct log_reader *r, size_t *len)
+{
+	const char *newline = NULL;
+	size_t seen = 0;
+
+	for (;;) {
+		size_t have = MIN(r->end - r->at, LOG_LINE_MAX);
+
+		if (have > seen)
+			newline = memchr(r->buf + r->at + seen, '\n', have - seen);
+		seen = have;
+		if (newline != NULL)
+			seen = (size_t)(newline + 1 - (r->buf + r->at));
+		if (newline != NULL || seen == LOG_LINE_MAX || r->is_at_eof || !read_more(r))
 			break;
 	}
-	return len;
+	*len = seen;
+	r->at += seen;
+	return r->buf + r->at - seen;
+}
+
+enum log_result log_reader_line(struct log_reader *r, const char **line, size_t *len,
+				char err[LOG_ERROR_MAX])
+{
+	*len = 0;
+	if (r->is_over)
+		return LOG_END;
+	r->number++;
+	*line = find_line(r, len);
+	if (r->error != 0)
+		return broken(r, strerror(r->error), err);
+	if (*len == LOG_LINE_MAX && (*line)[*len - 1] != '\n')
+		return broken(r, "the line is too long", err);
+	if (*len > 0)
+		return LOG_RECORD;
+	r->is_over = true;
+	return LOG_END;
 }
 
 enum log_result log_reader_next(struct log_reader *r, struct exchange_record *x,
 				char err[LOG_ERROR_MAX])
 {
 	char why[LOG_ERROR_MAX];
+	const char *line;
 	size_t len;
+	enum log_result result = log_reader_line(r, &line, &len, err);
 
-	if (r->is_over)
-		return LOG_END;
-	r->number++;
-	len = read_line(r);
-	if (ferror(r->file))
-		return broken(r, strerror(errno), err);
-	if (len == LOG_LINE_MAX && r->line[len - 1] != '\n')
-		return broken(r, "the line is too long", err);
-	if (len > 0 && log_line_parse(r->line, len, x, why))
-		return LOG_RECORD;
-	if (len > 0 && r->line[len - 1] == '\n')
+	if (result != LOG_RECORD || log_line_parse(line, len, x, why))
+		return result;
+	if (line[len - 1] == '\n')
 		return broken(r, why, err);
 	r->is_over = true;
-	r->is_torn = len > 0;
+	r->is_torn = true;
 	return LOG_END;
 }

@@ -34,6 +34,16 @@ enum log_result log_reader_next(struct log_reader *r, struct exchange_record *x,
 				char err[LOG_ERROR_MAX]) MUST_CHECK;
 
 /*
+ * The next line as it stands, valid until the next call; the last one may lack its newline. What is
+ * in it is not looked at: never LOG_BROKEN for that.
+ */
+enum log_result log_reader_line(struct log_reader *r, const char **line, size_t *len,
+				char err[LOG_ERROR_MAX]) MUST_CHECK;
+
+/* Lines given out so far: the number of the last one. */
+uint64_t log_reader_number(const struct log_reader *r);
+
+/*
  * The file ended in the middle of a line (a crash, or it is being written): that line was left out.
  */
 bool log_reader_is_torn(const struct log_reader *r);

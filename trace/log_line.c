@@ -1,0 +1,330 @@
+/*
+ * log_line.c -- one line of proxy.ndjson, piece by piece.
+ *
+ * Never reads behind the line, and never accepts what jansson would refuse: whatever is not exactly
+ * as the proxy writes it fails, and failing is sticky.
+ */
+#include "trace/log_line.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json_plain.h"
+
+struct reader {
+	const char *at;
+	const char *end;
+	bool failed;
+};
+
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+static inline bool skip_text(struct reader *r, const char *text, size_t len)
+{
+	if ((size_t)(r->end - r->at) < len || memcmp(r->at, text, len) != 0)
+		return false;
+	r->at += len;
+	return true;
+}
+
+/* A text of our own that may follow here; what must follow here. */
+#define SKIP(r, text) skip_text(r, text, sizeof(text) - 1)
+#define NEED(r, text) ((r)->failed |= !SKIP(r, text))
+
+/* A whole number without sign or leading zero, of at most 18 digits. */
+static inline uint64_t read_u64(struct reader *r)
+{
+	const char *from = r->at;
+	uint64_t v = 0;
+
+	while (r->at < r->end && (uint8_t)(*r->at - '0') <= 9 && r->at - from < 19)
+		v = v * 10 + (uint8_t)(*r->at++ - '0');
+	if (r->at == from || r->at - from > 18 || (*from == '0' && r->at - from > 1))
+		r->failed = true;
+	return v;
+}
+
+static inline uint64_t read_between(struct reader *r, uint64_t low, uint64_t high)
+{
+	uint64_t v = read_u64(r);
+
+	r->failed |= v < low || v > high;
+	return v;
+}
+
+static inline uint64_t read_hex(struct reader *r, size_t digits)
+{
+	uint64_t v = 0;
+
+	if ((size_t)(r->end - r->at) < digits) {
+		r->failed = true;
+		return 0;
+	}
+	for (size_t i = 0; i < digits; i++) {
+		uint8_t c = (uint8_t)*r->at++;
+		uint8_t letter = (uint8_t)(c - 'a');
+
+		r->failed |= (uint8_t)(c - '0') > 9 && letter > 5;
+		v = v << 4 | (letter <= 5 ? letter + 10U : c & 15U);
+	}
+	return v;
+}
+
+static inline uint64_t read_clock(struct reader *r)
+{
+	uint64_t ns = 0;
+
+	if ((size_t)(r->end - r->at) < CLOCK_TEXT_LEN + 2 || r->at[0] != '"' ||
+	    r->at[CLOCK_TEXT_LEN + 1] != '"' || !clock_parse(r->at + 1, CLOCK_TEXT_LEN, &ns)) {
+		r->failed = true;
+		return 0;
+	}
+	r->at += CLOCK_TEXT_LEN + 2;
+	return ns;
+}
+
+/* The characters of a text up to its closing quote, which is passed. Escapes are another form. */
+static inline size_t read_plain(struct reader *r)
+{
+	const char *from = r->at;
+	uint64_t word;
+
+	while ((size_t)(r->end - r->at) >= sizeof(word)) {
+		memcpy(&word, r->at, sizeof(word));
+		if (json_special_bytes(word) != 0)
+			break;
+		r->at += sizeof(word);
+	}
+	while (r->at < r->end && *r->at >= 0x20 && *r->at < 0x7f && *r->at != '"' && *r->at != '\\')
+		r->at++;
+	NEED(r, "\"");
+	return (size_t)(r->at - from - 1);
+}
+
+static inline void skip_text_or_null(struct reader *r)
+{
+	if (SKIP(r, "\""))
+		(void)read_plain(r);
+	else
+		NEED(r, "null");
+}
+
+static inline void read_word(struct reader *r, char out[24])
+{
+	const char *from = r->at;
+	size_t len = read_plain(r);
+
+	if (len == 0 || len >= 24)
+		r->failed = true;
+	else if (!r->failed)
+		memcpy(out, from, len);
+}
+
+/* IPv4 by hand; other families are rare enough for the general parser. */
+static inline bool read_ip4(struct reader *r, struct addr *out)
+{
+	struct reader try = *r;
+
+	for (unsigned i = 0; i < 4; i++) {
+		out->ip[i] = (uint8_t)read_between(&try, 0, 255);
+		if (i < 3)
+			NEED(&try, ".");
+	}
+	NEED(&try, ":");
+	out->port = (uint16_t)read_between(&try, 0, 65535);
+	NEED(&try, "\"");
+	out->family = ADDR_IP4;
+	if (!try.failed)
+		*r = try;
+	return !try.failed;
+}
+
+static inline void read_addr(struct reader *r, struct addr *out)
+{
+	const char *from;
+	size_t len;
+
+	*out = (struct addr){0};
+	if (SKIP(r, "null"))
+		return;
+	NEED(r, "\"");
+	if (r->failed || read_ip4(r, out))
+		return;
+	from = r->at;
+	len = read_plain(r);
+	r->failed = r->failed || !addr_parse(from, len, out);
+}
+
+static inline struct byte_range read_range(struct reader *r)
+{
+	struct byte_range range;
+
+	if (SKIP(r, "null"))
+		return byte_range_none();
+	NEED(r, "[");
+	range.first = read_u64(r);
+	NEED(r, ",");
+	range.past = read_u64(r);
+	NEED(r, "]");
+	r->failed |= range.past <= range.first;
+	return range;
+}
+
+static inline int64_t read_moment(struct reader *r)
+{
+	if (SKIP(r, "null"))
+		return MOMENT_NEVER;
+	return (int64_t)read_between(r, 0, INT64_MAX / 1000000);
+}
+
+/* ---- the line -------------------------------------------------------------------------------- */
+
+static void read_request(struct reader *r, struct exchange_record *x)
+{
+	NEED(r, "{\"v\":1,\"run\":\"");
+	x->run = (uint32_t)read_hex(r, 8);
+	NEED(r, "\",\"id\":\"");
+	x->id = read_hex(r, 16);
+	NEED(r, "\",\"start\":");
+	x->start_ns = read_clock(r);
+	NEED(r, ",\"method\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"target\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"version\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"host\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"request_id\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"traceparent\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"soap\":{\"action\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"operation\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"fault\":null},\"status\":");
+	x->status = SKIP(r, "null") ? 0 : (uint16_t)read_between(r, 100, 999);
+	NEED(r, ",\"end\":\"");
+	read_word(r, x->end);
+}
+
+static void read_leg(struct reader *r, struct leg_record *leg, bool is_backend)
+{
+	*leg = leg_record_none();
+	NEED(r, "{\"conn\":");
+	leg->conn = read_between(r, 1, INT64_MAX);
+	NEED(r, ",\"nth\":");
+	leg->nth = (uint32_t)read_between(r, 1, UINT32_MAX);
+	if (is_backend) {
+		NEED(r, ",\"reused\":");
+		leg->reused = SKIP(r, "true");
+		if (!leg->reused)
+			NEED(r, "false");
+	}
+	NEED(r, ",\"local\":");
+	read_addr(r, &leg->local);
+	NEED(r, ",\"peer\":");
+	read_addr(r, &leg->peer);
+	NEED(r, ",\"opened\":");
+	leg->opened_ns = read_clock(r);
+	NEED(r, ",\"tls\":null,\"request\":");
+	leg->request = read_range(r);
+	NEED(r, ",\"interim\":");
+	leg->interim = read_range(r);
+	NEED(r, ",\"response\":");
+	leg->response = read_range(r);
+}
+
+static void read_backend(struct reader *r, struct exchange_record *x)
+{
+	if (SKIP(r, "null")) {
+		x->backend = leg_record_none();
+		return;
+	}
+	read_leg(r, &x->backend, true);
+	NEED(r, ",\"attempts\":");
+	x->attempts = (uint8_t)read_between(r, 1, UINT8_MAX);
+	NEED(r, ",\"tries\":[]}");
+}
+
+static void read_moments(struct reader *r, int64_t at_us[MOMENT_COUNT])
+{
+	NEED(r, "\"at_us\":{\"request_end\":");
+	at_us[MOMENT_REQUEST_END] = read_moment(r);
+	NEED(r, ",\"backend_ready\":");
+	at_us[MOMENT_BACKEND_READY] = read_moment(r);
+	NEED(r, ",\"backend_request_end\":");
+	at_us[MOMENT_BACKEND_REQUEST_END] = read_moment(r);
+	NEED(r, ",\"backend_response_start\":");
+	at_us[MOMENT_BACKEND_RESPONSE_START] = read_moment(r);
+	NEED(r, ",\"backend_response_end\":");
+	at_us[MOMENT_BACKEND_RESPONSE_END] = read_moment(r);
+	NEED(r, ",\"response_end\":");
+	at_us[MOMENT_RESPONSE_END] = read_moment(r);
+	NEED(r, "},\"bytes\":{\"request_body\":");
+}
+
+static void read_bytes(struct reader *r, struct exchange_record *x)
+{
+	x->request_body_bytes = read_u64(r);
+	NEED(r, ",\"response_body\":");
+	x->response_body_bytes = read_u64(r);
+	NEED(r, "}}\n");
+}
+
+bool log_line_read(const char *line, size_t len, struct exchange_record *x)
+{
+	struct reader r = {.at = line, .end = line + len};
+
+	memset(x, 0, sizeof(*x));
+	read_request(&r, x);
+	if (r.failed)
+		return false;
+	NEED(&r, ",\"client\":");
+	read_leg(&r, &x->client, false);
+	NEED(&r, "},\"backend\":");
+	if (r.failed)
+		return false;
+	read_backend(&r, x);
+	NEED(&r, ",");
+	read_moments(&r, x->at_us);
+	read_bytes(&r, x);
+	return !r.failed && r.at == r.end;
+}
+
+/* ---- the times ------------------------------------------------------------------------------- */
+
+#define TAIL_MAX 400 /* from "at_us" on: keys, six moments, two numbers */
+
+/* Where `"at_us":{` begins, from behind; NULL: nowhere near. */
+static const char *find_moments(const char *line, size_t len)
+{
+	static const char key[] = "\"at_us\":{";
+	size_t tail = MIN(len, TAIL_MAX);
+
+	return memmem(line + len - tail, tail, key, sizeof(key) - 1);
+}
+
+bool log_line_read_times(const char *line, size_t len, struct log_line_times *t)
+{
+	struct reader r = {.at = line, .end = line + len};
+	int64_t at_us[MOMENT_COUNT], last_us = 0;
+
+	NEED(&r, "{\"v\":1,\"run\":\"");
+	t->run = (uint32_t)read_hex(&r, 8);
+	NEED(&r, "\",\"id\":\"");
+	(void)read_hex(&r, 16);
+	NEED(&r, "\",\"start\":");
+	t->start_ns = read_clock(&r);
+	if (r.failed)
+		return false;
+	r.at = find_moments(line, len);
+	if (r.at == NULL)
+		return false;
+	read_moments(&r, at_us);
+	for (unsigned i = 0; i < MOMENT_COUNT; i++)
+		last_us = MAX(last_us, at_us[i]);
+	t->end_ns = t->start_ns + (uint64_t)last_us * NS_PER_US;
+	return !r.failed;
+}
