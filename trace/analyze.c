@@ -1,5 +1,6 @@
 /*
- * analyze.c -- reads the log, then the packets, through the same pipeline as a live run.
+ * analyze.c -- reads the packets, and the log just ahead of them, through the same pipeline as a
+ * live run.
  *
  * Files that it makes get their names when they are complete: what stood there before stays until
  * then, and may be an input.
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "trace/log_reader.h"
+#include "trace/log_feed.h"
 #include "trace/merge.h"
 #include "trace/outputs.h"
 #include "trace/pipeline.h"
@@ -38,12 +39,10 @@ struct analyze {
 	struct lines *flows;
 	struct lines *conns;
 	unsigned described; /* interfaces that the dump knows */
+	struct log_feed *log;
 	uint64_t newest_ns;
-	bool has_one_run;
-	uint32_t run;
-	uint64_t exchanges;
+	bool is_over; /* the last packet has passed */
 	bool has_failed;
-	char log_fault[LOG_ERROR_MAX];
 };
 
 static bool complain(struct analyze *a, const char *text)
@@ -184,33 +183,43 @@ static bool open_files(struct analyze *a)
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-/* The run of connections that nobody told of is known when the log has one run only. */
-static void note_run(struct analyze *a, const struct exchange_record *x)
+static void on_exchange(void *arg, const struct exchange_record *x)
 {
-	a->has_one_run = a->exchanges == 0 || (a->has_one_run && a->run == x->run);
-	a->run = x->run;
-	a->exchanges++;
+	struct analyze *a = arg;
+
+	correlate_exchange(pipeline_correlate(a->pipeline), x);
 }
 
-/* All records up to the first that is wrong; the fault is kept. False: it cannot be read at all. */
-static bool read_log(struct analyze *a)
+static void on_known(void *arg, uint64_t ns)
 {
-	struct log_reader *r = log_reader_open(a->o->log, a->log_fault);
-	struct exchange_record x;
+	struct analyze *a = arg;
+	uint64_t newest_ns =
+		a->is_over ? UINT64_MAX : a->newest_ns - MIN(a->newest_ns, DISORDER_NS);
 
-	if (r == NULL)
-		return complain(a, a->log_fault);
-	a->log_fault[0] = '\0';
-	while (log_reader_next(r, &x, a->log_fault) == LOG_RECORD) {
-		note_run(a, &x);
-		correlate_exchange(pipeline_correlate(a->pipeline), &x);
-	}
-	if (log_reader_is_torn(r))
-		log_notice("%s: its last line is torn and was left out", a->o->log);
-	if (a->has_one_run)
-		pipeline_set_run(a->pipeline, a->run);
-	log_reader_close(r);
+	pipeline_clock(a->pipeline, MIN(ns, newest_ns), ns);
+}
+
+/* The run of connections that nobody told of is known when the log has one run only. */
+static bool open_log(struct analyze *a)
+{
+	const struct log_feed_calls calls = {.arg = a, .exchange = on_exchange, .known = on_known};
+	char err[LOG_ERROR_MAX];
+	uint32_t run;
+
+	a->log = log_feed_open(a->o->log, &calls, err);
+	if (a->log == NULL)
+		return complain(a, err);
+	if (log_feed_run(a->log, &run))
+		pipeline_set_run(a->pipeline, run);
 	return true;
+}
+
+static void say_log_end(struct analyze *a)
+{
+	if (log_feed_is_torn(a->log))
+		log_notice("%s: its last line is torn and was left out", a->o->log);
+	if (log_feed_fault(a->log) != NULL)
+		complain(a, log_feed_fault(a->log));
 }
 
 /* ---- the packets ----------------------------------------------------------------------------- */
@@ -240,11 +249,14 @@ static bool read_packets(struct analyze *a)
 	while (merge_next(a->merge, &p)) {
 		if (!describe_interfaces(a))
 			return complain(a, "the annotated capture cannot be written");
-		pipeline_packet(a->pipeline, &p);
 		a->newest_ns = MAX(a->newest_ns, p.ts_ns);
+		log_feed_until(a->log, a->newest_ns);
+		pipeline_packet(a->pipeline, &p);
 		if (a->newest_ns > DISORDER_NS)
 			pipeline_clock(a->pipeline, a->newest_ns - DISORDER_NS, a->newest_ns);
 	}
+	a->is_over = true;
+	log_feed_rest(a->log);
 	pipeline_end(a->pipeline);
 	return true;
 }
@@ -322,8 +334,7 @@ static void say_end(struct analyze *a)
 			    (unsigned long long)n.lost);
 	if (merge_fault(a->merge) != NULL)
 		complain(a, merge_fault(a->merge));
-	if (a->log_fault[0] != '\0')
-		complain(a, a->log_fault);
+	say_log_end(a);
 }
 
 static void drop_part(struct analyze *a, const char *name)
@@ -339,6 +350,7 @@ static void close_files(struct analyze *a, bool is_whole)
 	void (*done)(struct analyze * a, const char *name) = is_whole ? keep_part : drop_part;
 
 	pipeline_free(a->pipeline);
+	log_feed_close(a->log);
 	if (lines_close(a->flows) + lines_close(a->conns) > 0)
 		a->has_failed = true;
 	merge_close(a->merge);
@@ -352,7 +364,7 @@ static void close_files(struct analyze *a, bool is_whole)
 
 static void analyze(struct analyze *a)
 {
-	bool is_whole = name_dump(a) && open_files(a) && read_log(a) && read_packets(a);
+	bool is_whole = name_dump(a) && open_files(a) && open_log(a) && read_packets(a);
 
 	if (is_whole)
 		say_end(a);

@@ -377,7 +377,7 @@ static void run_exchanges(struct correlate *c)
 
 void correlate_clock(struct correlate *c, uint64_t ns)
 {
-	if (ns <= c->clock_ns)
+	if (ns < c->clock_ns)
 		return;
 	c->clock_ns = ns;
 	run_exchanges(c);

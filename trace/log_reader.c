@@ -324,16 +324,13 @@ static void get_line(struct parse *p, const json_t *line, struct exchange_record
 	get_bytes(p, line, x);
 }
 
-bool log_line_parse(const char *line, size_t len, struct exchange_record *x,
-		    char err[LOG_ERROR_MAX])
+bool log_line_parse_json(const char *line, size_t len, struct exchange_record *x,
+			 char err[LOG_ERROR_MAX])
 {
 	struct parse p = {.err = err};
 	json_error_t why;
-	json_t *o;
+	json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
 
-	if (log_line_read(line, len, x))
-		return true;
-	o = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
 	if (o == NULL) {
 		snprintf(err, LOG_ERROR_MAX, "no JSON at column %d: %s", why.column, why.text);
 		return false;
@@ -344,6 +341,12 @@ bool log_line_parse(const char *line, size_t len, struct exchange_record *x,
 		fail(&p, "line", "an object is expected");
 	json_decref(o);
 	return !p.failed;
+}
+
+bool log_line_parse(const char *line, size_t len, struct exchange_record *x,
+		    char err[LOG_ERROR_MAX])
+{
+	return log_line_read(line, len, x) || log_line_parse_json(line, len, x, err);
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */

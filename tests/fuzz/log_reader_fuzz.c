@@ -1,6 +1,6 @@
 /*
  * log_reader_fuzz.c -- any line as a line of proxy.ndjson: it is refused with a reason, or gives a
- * record that the correlator takes.
+ * record that the correlator takes; and what is read in the proxy's own form jansson reads the same.
  */
 // links: trace
 #include <assert.h>
@@ -8,16 +8,36 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "trace/log_line.h"
 #include "trace/log_reader.h"
 #include "trace/tap_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_own_form(const char *line, size_t len)
+{
+	struct exchange_record own, other;
+	struct log_line_times t;
+	char err[LOG_ERROR_MAX];
+	int64_t last_us = 0;
+
+	if (!log_line_read(line, len, &own))
+		return;
+	assert(log_line_parse_json(line, len, &other, err));
+	assert(memcmp(&own, &other, sizeof(own)) == 0);
+	assert(log_line_read_times(line, len, &t));
+	for (unsigned i = 0; i < MOMENT_COUNT; i++)
+		last_us = own.at_us[i] > last_us ? own.at_us[i] : last_us;
+	assert(t.run == own.run && t.start_ns == own.start_ns);
+	assert(t.end_ns == own.start_ns + (uint64_t)last_us * 1000);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct exchange_record x;
 	char err[LOG_ERROR_MAX] = "";
 
+	check_own_form((const char *)data, size);
 	if (log_line_parse((const char *)data, size, &x, err))
 		assert(exchange_record_fault(&x) == NULL);
 	else

@@ -233,8 +233,8 @@ Test(analyze, exchanges_that_the_capture_was_not_there_for_have_no_line, .init =
 	snprintf(tail, sizeof(tail), "%s", read_text(in("in/proxy.ndjson")));
 	while ((p = strstr(tail, "2023-11-14")) != NULL) /* the same a year before */
 		p[3] = '2';
-	p = strstr(tail, "00ab");
-	memcpy(p, "00cd", 4);
+	memcpy(strstr(tail, "00ab"), "00cd", 4);
+	memcpy(strstr(tail, "\"conn\":1"), "\"conn\":9", 8);
 	write_log(in("in/proxy.ndjson"), tail);
 	write_capture(in("in/dump.pcapng"), "eth0", ALL);
 	cr_expect_eq(analyze(in("in/proxy.ndjson"), in("in/dump.pcapng"), NULL, in("out")), 0);
