@@ -10,9 +10,6 @@
 
 #include "trace/correlate_state.h"
 
-/* Two TLS messages may share a record: bytes of the last one are kept. */
-#define RECORD_MAX (16384 + 2048 + 5)
-
 static void on_conn_opened(void *arg, struct conn *conn)
 {
 	struct correlate *c = arg;
@@ -57,7 +54,7 @@ void correlate_free(struct correlate *c)
 		return;
 	flow_table_visit(c->flows, free_track, NULL);
 	ledger_free(c->ledger);
-	heap_fini(&c->due);
+	due_fini(&c->due);
 	heap_fini(&c->endings);
 	unwanted_fini(&c->unwanted);
 	drops_fini(&c->drops);
@@ -171,7 +168,7 @@ void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *
 
 void correlate_await(struct correlate *c, struct exchange *x, uint64_t due_ns)
 {
-	if (heap_push(&c->due, due_ns, x->x.id, x))
+	if (due_push(&c->due, due_ns, x->x.id, x))
 		return;
 	c->count.lost++;
 	ledger_give_out(c->ledger, x);
@@ -275,15 +272,16 @@ static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 	return drops_sum(&c->drops, first_ns, e->settled_ns, drop_counts, e);
 }
 
+/*
+ * Two TLS messages may share a record: the next may begin in the middle of the last one that was
+ * given out, but not before it.
+ */
 static uint64_t first_needed(const struct conn *conn, bool ours)
 {
 	const struct part_way *way = part_way(conn->leg, ours);
-	uint64_t first = conn->given_past[ours];
+	uint64_t first = conn->given_first[ours];
 
-	first -= MIN(first, RECORD_MAX);
-	if (conn->use_count == 0)
-		return first;
-	for (unsigned k = 0; k < way->count; k++) {
+	for (unsigned k = 0; k < way->count && conn->use_count > 0; k++) {
 		const struct byte_range *r = leg_range(conn_use(conn, 0)->leg, way->kinds[k]);
 
 		if (byte_range_exists(r))
@@ -328,7 +326,7 @@ static void note_given(struct gave *g, struct conn *conn, const struct leg_recor
 			const struct byte_range *r = leg_range(leg, way->kinds[k]);
 
 			if (byte_range_exists(r))
-				conn->given_past[ours] = MAX(conn->given_past[ours], r->past);
+				conn->given_first[ours] = MAX(conn->given_first[ours], r->first);
 		}
 	}
 }
@@ -357,19 +355,31 @@ static void give_out(struct correlate *c, struct exchange *x)
 		conn_gave(c, gave.conn[i], settled_ns);
 }
 
+/* Nothing that waits can settle before x does: its turn is now. */
+static bool is_next(const struct correlate *c, const struct exchange *x)
+{
+	const struct heap_item mine = {x->settled_ns, x->x.id, NULL};
+	const struct heap_item *first = due_first(&c->due);
+
+	return x->settled && x->settled_ns <= c->clock_ns &&
+	       (first == NULL || heap_item_before(&mine, first));
+}
+
 static void run_exchanges(struct correlate *c)
 {
 	const struct heap_item *first;
 
-	while ((first = heap_first(&c->due)) != NULL && first->key <= c->clock_ns) {
-		struct exchange *x = heap_pop(&c->due).value;
+	while ((first = due_first(&c->due)) != NULL && first->key <= c->clock_ns) {
+		struct exchange *x = due_pop(&c->due).value;
 
-		if (x->settled) {
-			give_out(c, x);
-			continue;
+		if (!x->settled) {
+			settle(c, x);
+			if (!is_next(c, x)) {
+				correlate_await(c, x, x->settled_ns);
+				continue;
+			}
 		}
-		settle(c, x);
-		correlate_await(c, x, x->settled_ns);
+		give_out(c, x);
 	}
 }
 
@@ -443,7 +453,7 @@ static void lose_running(struct correlate *c)
 		if (x->ended)
 			continue;
 		correlate_lose(c, x);
-		if (!heap_push(&c->due, later(x->end_ns, c->o.hold_ns), x->x.id, x))
+		if (!due_push(&c->due, later(x->end_ns, c->o.hold_ns), x->x.id, x))
 			c->count.lost++;
 	}
 }
@@ -474,6 +484,6 @@ size_t correlate_open_conns(const struct correlate *c)
 
 bool correlate_is_waiting(const struct correlate *c)
 {
-	return c->due.count > 0 || c->endings.count > 0 || !TAILQ_EMPTY(&c->unnamed) ||
+	return !due_is_empty(&c->due) || c->endings.count > 0 || !TAILQ_EMPTY(&c->unnamed) ||
 	       !TAILQ_EMPTY(&c->closing);
 }

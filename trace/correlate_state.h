@@ -9,6 +9,7 @@
 
 #include "trace/correlate.h"
 #include "trace/drops.h"
+#include "trace/due.h"
 #include "trace/heap.h"
 #include "trace/unwanted.h"
 
@@ -27,7 +28,7 @@ struct correlate {
 	struct flow_table *flows;
 	struct ledger *ledger;
 	uint64_t clock_ns;
-	struct heap due;     /* exchanges */
+	struct due due;      /* exchanges */
 	struct heap endings; /* tracks whose flow is closed */
 	struct track_list unnamed;
 	struct closing_list closing; /* closed by the proxy */

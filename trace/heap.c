@@ -16,11 +16,6 @@ void heap_fini(struct heap *h)
 	*h = (struct heap){0};
 }
 
-static bool item_before(const struct heap_item *a, const struct heap_item *b)
-{
-	return a->key != b->key ? a->key < b->key : a->tie < b->tie;
-}
-
 bool heap_push(struct heap *h, uint64_t key, uint64_t tie, void *value)
 {
 	struct heap_item item = {key, tie, value};
@@ -35,7 +30,7 @@ bool heap_push(struct heap *h, uint64_t key, uint64_t tie, void *value)
 		h->items = grown;
 		h->cap = cap;
 	}
-	for (; i > 0 && item_before(&item, &h->items[(i - 1) / 2]); i = (i - 1) / 2)
+	for (; i > 0 && heap_item_before(&item, &h->items[(i - 1) / 2]); i = (i - 1) / 2)
 		h->items[i] = h->items[(i - 1) / 2];
 	h->items[i] = item;
 	h->count++;
@@ -51,9 +46,9 @@ struct heap_item heap_pop(struct heap *h)
 	first = h->items[0];
 	last = h->items[--h->count];
 	while ((child = 2 * i + 1) < h->count) {
-		if (child + 1 < h->count && item_before(&h->items[child + 1], &h->items[child]))
+		if (child + 1 < h->count && heap_item_before(&h->items[child + 1], &h->items[child]))
 			child++;
-		if (!item_before(&h->items[child], &last))
+		if (!heap_item_before(&h->items[child], &last))
 			break;
 		h->items[i] = h->items[child];
 		i = child;

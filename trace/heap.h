@@ -16,6 +16,11 @@ struct heap_item {
 	void *value;
 };
 
+static inline bool heap_item_before(const struct heap_item *a, const struct heap_item *b)
+{
+	return a->key != b->key ? a->key < b->key : a->tie < b->tie;
+}
+
 /* Empty when all zero. */
 struct heap {
 	struct heap_item *items;

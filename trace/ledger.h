@@ -67,7 +67,7 @@ struct conn {
 	/* For whoever gives exchanges out. */
 	TAILQ_ENTRY(conn) closing; /* by closing_ns */
 	uint64_t closing_ns;       /* 0: not linked */
-	uint64_t given_past[2];    /* as told_past: bytes of exchanges given out */
+	uint64_t given_first[2];   /* as told_past: where the last part given out began */
 	uint64_t given_ns;         /* the latest moment at which one of them settled */
 
 	struct track *track;     /* of the flow it is, or NULL; track.c's */
