@@ -6,6 +6,7 @@
 #include "common/json.h"
 
 #include "common/clock.h"
+#include "common/json_plain.h"
 
 static bool room(struct json *j, size_t need)
 {
@@ -211,6 +212,37 @@ void json_string(struct json *j, const char *bytes, size_t len)
 			i += put_special(j, p + i, len - i);
 	}
 	put_char(j, '"');
+}
+
+static bool is_all_plain(const char *bytes, size_t len)
+{
+	uint64_t word;
+	size_t i = 0;
+
+	for (; i + sizeof(word) <= len; i += sizeof(word)) {
+		memcpy(&word, bytes + i, sizeof(word));
+		if (json_special_bytes(word) != 0)
+			return false;
+	}
+	word = JSON_PLAIN_EACH('a');
+	memcpy(&word, bytes + i, len - i);
+	return json_special_bytes(word) == 0;
+}
+
+char *json_put_string(char *p, const char *bytes, size_t len)
+{
+	struct json j;
+
+	if (UNLIKELY(!is_all_plain(bytes, len))) {
+		json_init(&j, p, 6 * len + 2);
+		json_string(&j, bytes, len);
+		return p + json_len(&j);
+	}
+	*p++ = '"';
+	memcpy(p, bytes, len);
+	p += len;
+	*p++ = '"';
+	return p;
 }
 
 void json_text(struct json *j, const char *text)

@@ -14,85 +14,16 @@
 
 #include "common/clock.h"
 #include "common/json.h"
-#include "common/json_plain.h"
-#include "proxy/put.h"
+#include "common/put.h"
 
 /* Everything but the texts and fragments: names, digits, two tries, two fragments made here. */
 #define FIXED_MAX    4096
 
 #define FRAGMENT_MAX 256
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233"
-			    "34353637383940414243444546474849505152535455565758596061626364656667"
-			    "6869707172737475767778798081828384858687888990919293949596979899";
-
-static unsigned digits_of(uint32_t v)
-{
-	if (v < 10000)
-		return v < 100 ? (v < 10 ? 1 : 2) : (v < 1000 ? 3 : 4);
-	if (v < 100000000)
-		return v < 1000000 ? (v < 100000 ? 5 : 6) : (v < 10000000 ? 7 : 8);
-	return v < 1000000000 ? 9 : 10;
-}
-
-/* Exactly n digits, with leading zeros. */
-static char *put_digits(char *p, uint32_t v, unsigned n)
-{
-	unsigned i = n;
-
-	while (i >= 2) {
-		i -= 2;
-		memcpy(p + i, pairs + 2 * (v % 100), 2);
-		v /= 100;
-	}
-	if (i == 1)
-		p[0] = (char)('0' + v % 10);
-	return p + n;
-}
-
-static char *put_u64(char *p, uint64_t v)
-{
-	if (LIKELY(v <= UINT32_MAX))
-		return put_digits(p, (uint32_t)v, digits_of((uint32_t)v));
-	p = put_u64(p, v / 1000000000);
-	return put_digits(p, (uint32_t)(v % 1000000000), 9);
-}
-
-static bool is_plain(const char *bytes, size_t len)
-{
-	uint64_t word;
-	size_t i = 0;
-
-	for (; i + sizeof(word) <= len; i += sizeof(word)) {
-		memcpy(&word, bytes + i, sizeof(word));
-		if (json_special_bytes(word) != 0)
-			return false;
-	}
-	word = JSON_PLAIN_EACH('a');
-	memcpy(&word, bytes + i, len - i);
-	return json_special_bytes(word) == 0;
-}
-
-/* At most 6 * len + 2 bytes. */
-static char *put_string(char *p, const char *bytes, size_t len)
-{
-	if (LIKELY(is_plain(bytes, len))) {
-		*p++ = '"';
-		memcpy(p, bytes, len);
-		p += len;
-		*p++ = '"';
-		return p;
-	}
-	struct json j;
-
-	json_init(&j, p, 6 * len + 2);
-	json_string(&j, bytes, len);
-	return p + json_len(&j);
-}
-
 static char *put_word(char *p, const char word[24])
 {
-	return put_string(p, word, strnlen(word, 24));
+	return json_put_string(p, word, strnlen(word, 24));
 }
 
 static size_t utf8_sequence_len(uint8_t lead)
@@ -127,7 +58,7 @@ static char *put_text(char *p, const struct access_text *t, bool *cut)
 		return PUT(p, "null");
 	len = text_cut(t);
 	*cut = *cut || len < t->len;
-	return put_string(p, t->bytes, len);
+	return json_put_string(p, t->bytes, len);
 }
 
 static char *put_clock(char *p, uint64_t real_ns)
@@ -154,9 +85,9 @@ static char *put_range(char *p, const struct byte_range *r)
 	if (!byte_range_exists(r))
 		return PUT(p, "null");
 	*p++ = '[';
-	p = put_u64(p, r->first);
+	p = put_decimal(p, r->first);
 	*p++ = ',';
-	p = put_u64(p, r->past);
+	p = put_decimal(p, r->past);
 	*p++ = ']';
 	return p;
 }
@@ -165,9 +96,7 @@ static char *put_moment(char *p, int64_t us)
 {
 	if (us == MOMENT_NEVER)
 		return PUT(p, "null");
-	if (us < 0)
-		*p++ = '-';
-	return put_u64(p, us < 0 ? 0 - (uint64_t)us : (uint64_t)us);
+	return put_signed(p, us);
 }
 
 static char *put_fragment(char *p, const struct addr *local, const struct addr *peer,
@@ -201,9 +130,9 @@ static char *put_leg(char *p, const struct leg_record *leg, bool is_backend, boo
 		     const struct access_text *fragment)
 {
 	p = PUT(p, "{\"conn\":");
-	p = put_u64(p, leg->conn);
+	p = put_decimal(p, leg->conn);
 	p = PUT(p, ",\"nth\":");
-	p = put_u64(p, leg->nth);
+	p = put_decimal(p, leg->nth);
 	if (is_backend && leg->reused)
 		p = PUT(p, ",\"reused\":true,");
 	else if (is_backend)
@@ -235,9 +164,9 @@ static char *put_leg(char *p, const struct leg_record *leg, bool is_backend, boo
 static char *put_try(char *p, const struct try_record *t)
 {
 	p = PUT(p, "{\"conn\":");
-	p = put_u64(p, t->leg.conn);
+	p = put_decimal(p, t->leg.conn);
 	p = PUT(p, ",\"nth\":");
-	p = put_u64(p, t->leg.nth);
+	p = put_decimal(p, t->leg.nth);
 	p = PUT(p, ",\"local\":");
 	p = put_addr(p, &t->leg.local);
 	p = PUT(p, ",\"peer\":");
@@ -262,7 +191,7 @@ static char *put_backend(char *p, const struct access_line *line)
 	p = put_leg(p, &x->backend, true, x->status == STATUS_SWITCHING_PROTOCOLS,
 		    &line->backend_fragment);
 	p = PUT(p, ",\"attempts\":");
-	p = put_u64(p, x->attempts);
+	p = put_decimal(p, x->attempts);
 	p = PUT(p, ",\"tries\":[");
 	for (unsigned i = 0; i < tries; i++) {
 		if (i > 0)
@@ -367,7 +296,7 @@ size_t access_line_format(const struct access_line *line, char *out, size_t cap)
 		return 0;
 	p = put_request(p, line);
 	p = PUT(p, ",\"status\":");
-	p = x->status != 0 ? put_u64(p, x->status) : PUT(p, "null");
+	p = x->status != 0 ? put_decimal(p, x->status) : PUT(p, "null");
 	p = PUT(p, ",\"end\":");
 	p = put_word(p, x->end);
 	p = PUT(p, ",\"client\":");
@@ -377,9 +306,9 @@ size_t access_line_format(const struct access_line *line, char *out, size_t cap)
 	p = put_backend(p, line);
 	p = put_moments(p, x->at_us);
 	p = PUT(p, "},\"bytes\":{\"request_body\":");
-	p = put_u64(p, x->request_body_bytes);
+	p = put_decimal(p, x->request_body_bytes);
 	p = PUT(p, ",\"response_body\":");
-	p = put_u64(p, x->response_body_bytes);
+	p = put_decimal(p, x->response_body_bytes);
 	p = PUT(p, "}}\n");
 	return (size_t)(p - out);
 }

@@ -14,7 +14,7 @@
 #include "common/attrib.h"
 #include "common/media_type.h"
 #include "proxy/date.h"
-#include "proxy/put.h"
+#include "common/put.h"
 
 #define BODY_MAX      1024
 #define STATUS_ERROR  400

@@ -12,7 +12,7 @@
 
 #include "common/http_fields.h"
 #include "proxy/date.h"
-#include "proxy/put.h"
+#include "common/put.h"
 
 /* Status line, Date, Content-Type, Content-Length, Connection, and the request line's version. */
 #define REFLECTION_ADDED_MAX 256

@@ -6,7 +6,7 @@
  */
 #include "proxy/request_ids.h"
 
-#include "proxy/put.h"
+#include "common/put.h"
 
 #define TRACE_ID_OFF  3
 #define TRACE_ID_LEN  32

@@ -19,7 +19,7 @@
 
 #include "common/http_fields.h"
 #include "proxy/date.h"
-#include "proxy/put.h"
+#include "common/put.h"
 
 struct writer {
 	char *at;

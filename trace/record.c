@@ -1,15 +1,24 @@
 /*
  * record.c -- writes findings as JSON. Decides nothing but how a value is written.
+ *
+ * By hand, like the access log's lines: room for the longest line is made sure of once, and every
+ * function here writes at p and returns where the next byte goes.
  */
 #include "trace/record.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/json.h"
+#include "common/put.h"
 #include "trace/verdict.h"
 
-#define TEXT_FIRST 8192
+/* A leg without its frames; what else stands in a line; one frame; one id. */
+#define LEG_MAX   2048
+#define FIXED_MAX 4096
+#define FRAME_MAX 11
+#define ID_MAX    19
 
 void record_text_fini(struct record_text *t)
 {
@@ -17,55 +26,100 @@ void record_text_fini(struct record_text *t)
 	*t = (struct record_text){0};
 }
 
-static void put_text_or_null(struct json *j, const char *text)
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static char *put_text(char *p, const char *text)
 {
-	if (text != NULL)
-		json_text(j, text);
-	else
-		json_null(j);
+	return json_put_string(p, text, strlen(text));
 }
 
-static void put_frames(struct json *j, const uint32_t *frames, uint32_t count)
+static char *put_text_or_null(char *p, const char *text)
 {
-	json_array_begin(j);
-	for (uint32_t i = 0; i < count; i++)
-		json_u64(j, frames[i]);
-	json_array_end(j);
+	return text != NULL ? put_text(p, text) : PUT(p, "null");
 }
 
-static void put_handshake(struct json *j, const struct handshake_finding *h)
+/* A word of our own: nothing in it is escaped. */
+static char *put_word(char *p, const char *word)
 {
-	json_key(j, "handshake");
-	if (h->count == 0) {
-		json_null(j);
-		return;
+	*p++ = '"';
+	p = put_bytes(p, word, strlen(word));
+	*p++ = '"';
+	return p;
+}
+
+static char *put_run(char *p, uint32_t run)
+{
+	*p++ = '"';
+	p = put_hex32(p, run);
+	*p++ = '"';
+	return p;
+}
+
+static char *put_id(char *p, uint64_t id)
+{
+	*p++ = '"';
+	p = put_hex64(p, id);
+	*p++ = '"';
+	return p;
+}
+
+static char *put_clock(char *p, uint64_t real_ns)
+{
+	*p++ = '"';
+	clock_format(real_ns, p);
+	p += CLOCK_TEXT_LEN;
+	*p++ = '"';
+	return p;
+}
+
+static char *put_addr(char *p, const struct addr *a)
+{
+	if (a->family == ADDR_NONE)
+		return PUT(p, "null");
+	*p++ = '"';
+	p += addr_format(a, p);
+	*p++ = '"';
+	return p;
+}
+
+static char *put_frames(char *p, const uint32_t *frames, uint32_t count)
+{
+	*p++ = '[';
+	for (uint32_t i = 0; i < count; i++) {
+		if (i > 0)
+			*p++ = ',';
+		p = put_decimal(p, frames[i]);
 	}
-	json_object_begin(j);
-	json_key(j, "frames");
-	put_frames(j, h->frames, h->count);
-	json_key(j, "us");
-	if (h->is_timed)
-		json_u64(j, h->us);
-	else
-		json_null(j);
-	json_object_end(j);
+	*p++ = ']';
+	return p;
 }
 
-static void put_close(struct json *j, const struct close_finding *c)
+/* ---- a leg ----------------------------------------------------------------------------------- */
+
+static char *put_handshake(char *p, const struct handshake_finding *h)
 {
-	json_key(j, "close");
-	if (c->by == NULL) {
-		json_null(j);
-		return;
-	}
-	json_object_begin(j);
-	json_key(j, "by");
-	json_text(j, c->by);
-	json_key(j, "how");
-	json_text(j, c->how);
-	json_key(j, "frames");
-	put_frames(j, c->frames, c->count);
-	json_object_end(j);
+	if (h->count == 0)
+		return PUT(p, ",\"handshake\":null");
+	p = PUT(p, ",\"handshake\":{\"frames\":");
+	p = put_frames(p, h->frames, h->count);
+	p = PUT(p, ",\"us\":");
+	p = h->is_timed ? put_decimal(p, h->us) : PUT(p, "null");
+	*p++ = '}';
+	return p;
+}
+
+static char *put_close(char *p, const struct close_finding *c)
+{
+	if (c->by == NULL)
+		return PUT(p, ",\"close\":null");
+	p = PUT(p, ",\"close\":{\"by\":");
+	p = put_word(p, c->by);
+	p = PUT(p, ",\"how\":");
+	p = put_word(p, c->how);
+	p = PUT(p, ",\"frames\":");
+	p = put_frames(p, c->frames, c->count);
+	*p++ = '}';
+	return p;
 }
 
 /* Rounded down, also below zero. */
@@ -76,261 +130,255 @@ static int64_t us_between(uint64_t from_ns, uint64_t to_ns)
 	return ns >= 0 ? ns / 1000 : -((-ns + 999) / 1000);
 }
 
-static void put_ack(struct json *j, const struct part_finding *p)
+static char *put_ack(char *p, const struct part_finding *part)
 {
-	const struct stream_range *s = &p->seen;
+	const struct stream_range *s = &part->seen;
 
-	json_key(j, "acked_in");
-	if (s->acked_frame != 0)
-		json_u64(j, s->acked_frame);
-	else
-		json_null(j);
-	json_key(j, "acked_us");
-	if (s->acked_frame != 0 && s->last_frame != 0)
-		json_i64(j, us_between(s->last_ns, s->acked_ns));
-	else
-		json_null(j);
-	if (p->ack_why != NULL) {
-		json_key(j, "ack_why");
-		json_text(j, p->ack_why);
+	if (s->acked_frame == 0) {
+		p = PUT(p, ",\"acked_in\":null,\"acked_us\":null");
+	} else {
+		p = PUT(p, ",\"acked_in\":");
+		p = put_decimal(p, s->acked_frame);
+		p = PUT(p, ",\"acked_us\":");
+		if (s->last_frame != 0)
+			p = put_signed(p, us_between(s->last_ns, s->acked_ns));
+		else
+			p = PUT(p, "null");
 	}
+	if (part->ack_why == NULL)
+		return p;
+	p = PUT(p, ",\"ack_why\":");
+	return put_word(p, part->ack_why);
 }
 
-static void put_part(struct json *j, const char *key, const struct part_finding *p)
+/* Its key stands before. */
+static char *put_part(char *p, const struct part_finding *part)
 {
-	const struct stream_range *s = &p->seen;
+	const struct stream_range *s = &part->seen;
 
-	json_key(j, key);
-	if (!p->exists || !s->known) {
-		json_null(j);
-		return;
-	}
-	json_object_begin(j);
-	json_key(j, "seq");
-	json_u64(j, p->range.first + 1);
-	json_key(j, "len");
-	json_u64(j, p->range.past - p->range.first);
-	json_key(j, "next_seq");
-	json_u64(j, p->range.past + 1);
-	json_key(j, "frames");
-	put_frames(j, s->carried.frames, s->carried.count);
-	put_ack(j, p);
-	json_key(j, "retransmitted_bytes");
-	json_u64(j, s->repeated_bytes);
-	json_key(j, "retransmitted_in");
-	put_frames(j, s->repeated.frames, s->repeated.count);
-	json_key(j, "missing_bytes");
-	json_u64(j, s->missing_bytes);
-	json_object_end(j);
+	if (!part->exists || !s->known)
+		return PUT(p, "null");
+	p = PUT(p, "{\"seq\":");
+	p = put_decimal(p, part->range.first + 1);
+	p = PUT(p, ",\"len\":");
+	p = put_decimal(p, part->range.past - part->range.first);
+	p = PUT(p, ",\"next_seq\":");
+	p = put_decimal(p, part->range.past + 1);
+	p = PUT(p, ",\"frames\":");
+	p = put_frames(p, s->carried.frames, s->carried.count);
+	p = put_ack(p, part);
+	p = PUT(p, ",\"retransmitted_bytes\":");
+	p = put_decimal(p, s->repeated_bytes);
+	p = PUT(p, ",\"retransmitted_in\":");
+	p = put_frames(p, s->repeated.frames, s->repeated.count);
+	p = PUT(p, ",\"missing_bytes\":");
+	p = put_decimal(p, s->missing_bytes);
+	*p++ = '}';
+	return p;
 }
 
-static void put_stream(struct json *j, const struct flow *f, bool is_anchored)
+static char *put_stream(char *p, const struct flow *f, bool is_anchored)
 {
-	json_key(j, "stream");
-	if (f != NULL)
-		json_u64(j, f->number);
-	else
-		json_null(j);
-	json_key(j, "anchor");
-	json_text(j, is_anchored ? "syn" : "none");
+	p = PUT(p, ",\"stream\":");
+	p = f != NULL ? put_decimal(p, f->number) : PUT(p, "null");
+	return is_anchored ? PUT(p, ",\"anchor\":\"syn\"") : PUT(p, ",\"anchor\":\"none\"");
 }
 
-static void put_leg_body(struct json *j, const struct leg_finding *e)
+static char *put_leg_body(char *p, const struct leg_finding *e)
 {
-	put_stream(j, e->place.flow, e->is_anchored);
-	put_handshake(j, &e->handshake);
-	put_part(j, "request", &e->part[PART_REQUEST]);
-	put_part(j, "interim", &e->part[PART_INTERIM]);
-	put_part(j, "response", &e->part[PART_RESPONSE]);
+	p = put_stream(p, e->place.flow, e->is_anchored);
+	p = put_handshake(p, &e->handshake);
+	p = PUT(p, ",\"request\":");
+	p = put_part(p, &e->part[PART_REQUEST]);
+	p = PUT(p, ",\"interim\":");
+	p = put_part(p, &e->part[PART_INTERIM]);
+	p = PUT(p, ",\"response\":");
+	p = put_part(p, &e->part[PART_RESPONSE]);
 	if (e->part[PART_TUNNEL_UP].exists || e->part[PART_TUNNEL_DOWN].exists) {
-		json_key(j, "tunnel");
-		json_object_begin(j);
-		put_part(j, "up", &e->part[PART_TUNNEL_UP]);
-		put_part(j, "down", &e->part[PART_TUNNEL_DOWN]);
-		json_object_end(j);
+		p = PUT(p, ",\"tunnel\":{\"up\":");
+		p = put_part(p, &e->part[PART_TUNNEL_UP]);
+		p = PUT(p, ",\"down\":");
+		p = put_part(p, &e->part[PART_TUNNEL_DOWN]);
+		*p++ = '}';
 	}
-	put_close(j, &e->close);
+	return put_close(p, &e->close);
 }
 
-static void put_leg_begin(struct json *j, const struct leg_finding *e)
+static char *put_leg_begin(char *p, const struct leg_finding *e)
 {
-	json_object_begin(j);
-	json_key(j, "conn");
-	json_u64(j, e->place.leg->conn);
-	json_key(j, "nth");
-	json_u64(j, e->place.leg->nth);
+	p = PUT(p, "{\"conn\":");
+	p = put_decimal(p, e->place.leg->conn);
+	p = PUT(p, ",\"nth\":");
+	return put_decimal(p, e->place.leg->nth);
 }
 
-static void put_client(struct json *j, const struct finding *e)
+/* ---- an exchange ----------------------------------------------------------------------------- */
+
+static char *put_client(char *p, const struct finding *e)
 {
-	json_key(j, "client");
-	if (e->client.place.leg == NULL) {
-		json_null(j);
-		return;
-	}
-	put_leg_begin(j, &e->client);
-	put_leg_body(j, &e->client);
-	json_object_end(j);
+	if (e->client.place.leg == NULL)
+		return PUT(p, ",\"client\":null");
+	p = PUT(p, ",\"client\":");
+	p = put_leg_begin(p, &e->client);
+	p = put_leg_body(p, &e->client);
+	*p++ = '}';
+	return p;
 }
 
-static void put_tries(struct json *j, const struct finding *e)
+static char *put_tries(char *p, const struct finding *e)
 {
-	json_key(j, "tries");
-	json_array_begin(j);
+	bool is_first = true;
+
+	p = PUT(p, ",\"tries\":[");
 	for (unsigned i = 0; i < e->x->tries_count; i++) {
 		if (e->tries[i].place.leg == NULL)
 			continue;
-		put_leg_begin(j, &e->tries[i]);
-		put_leg_body(j, &e->tries[i]);
-		json_key(j, "end");
-		json_text(j, e->x->tries[i].end);
-		json_object_end(j);
+		if (!is_first)
+			*p++ = ',';
+		is_first = false;
+		p = put_leg_begin(p, &e->tries[i]);
+		p = put_leg_body(p, &e->tries[i]);
+		p = PUT(p, ",\"end\":");
+		p = put_text(p, e->x->tries[i].end);
+		*p++ = '}';
 	}
-	json_array_end(j);
+	*p++ = ']';
+	return p;
 }
 
-static void put_backend(struct json *j, const struct finding *e)
+static char *put_backend(char *p, const struct finding *e)
 {
-	json_key(j, "backend");
-	if (e->backend.place.leg == NULL) {
-		json_null(j);
-		return;
-	}
-	put_leg_begin(j, &e->backend);
-	json_key(j, "reused");
-	json_bool(j, e->backend.place.leg->reused != 0);
-	json_key(j, "attempts");
-	json_u64(j, e->x->attempts);
-	put_leg_body(j, &e->backend);
-	put_tries(j, e);
-	json_object_end(j);
+	if (e->backend.place.leg == NULL)
+		return PUT(p, ",\"backend\":null");
+	p = PUT(p, ",\"backend\":");
+	p = put_leg_begin(p, &e->backend);
+	p = e->backend.place.leg->reused != 0 ? PUT(p, ",\"reused\":true,\"attempts\":")
+					      : PUT(p, ",\"reused\":false,\"attempts\":");
+	p = put_decimal(p, e->x->attempts);
+	p = put_leg_body(p, &e->backend);
+	p = put_tries(p, e);
+	*p++ = '}';
+	return p;
 }
 
-static void put_us(struct json *j, const char *key, int64_t us)
+static char *put_us(char *p, int64_t us)
 {
-	json_key(j, key);
-	if (us != PHASE_UNKNOWN)
-		json_i64(j, us);
-	else
-		json_null(j);
+	return us != PHASE_UNKNOWN ? put_signed(p, us) : PUT(p, "null");
 }
 
-static void put_why(struct json *j, const struct phases *p)
+static char *put_why(char *p, const struct phases *f)
 {
-	char why[160];
-	size_t len = 0;
-
-	if (p->why == NULL)
-		return;
-	if (p->why_word != NULL) {
-		len = strlen(p->why_word);
-		memcpy(why, p->why_word, len);
-		memcpy(why + len, ": ", 2);
-		len += 2;
+	if (f->why == NULL)
+		return p;
+	p = PUT(p, ",\"phases_why\":\"");
+	if (f->why_word != NULL) {
+		p = put_bytes(p, f->why_word, strlen(f->why_word));
+		p = PUT(p, ": ");
 	}
-	memcpy(why + len, p->why, strlen(p->why));
-	len += strlen(p->why);
-	json_key(j, "phases_why");
-	json_string(j, why, len);
+	p = put_bytes(p, f->why, strlen(f->why));
+	*p++ = '"';
+	return p;
 }
 
-static void put_phases(struct json *j, const struct phases *p)
+static char *put_overlap(char *p, const struct phases *f)
 {
-	json_key(j, "phases_us");
-	if (!p->any) {
-		json_null(j);
-	} else {
-		json_object_begin(j);
-		put_us(j, "total", p->total_us);
-		for (unsigned i = 0; i < PHASES; i++)
-			put_us(j, phase_word(i), p->us[i]);
-		json_object_end(j);
-	}
-	put_why(j, p);
-	json_key(j, "overlap");
-	if (p->moved == 0) {
-		json_null(j);
-		return;
-	}
-	json_object_begin(j);
+	bool is_first = true;
+
+	if (f->moved == 0)
+		return PUT(p, ",\"overlap\":null");
+	p = PUT(p, ",\"overlap\":{");
 	for (unsigned m = 0; m < PHASE_MOMENTS; m++) {
-		if ((p->moved >> m & 1) == 0)
+		if ((f->moved >> m & 1) == 0)
 			continue;
-		json_key(j, phase_moment_word(m));
-		json_i64(j, p->raw_us[m]);
+		if (!is_first)
+			*p++ = ',';
+		is_first = false;
+		p = put_word(p, phase_moment_word(m));
+		*p++ = ':';
+		p = put_signed(p, f->raw_us[m]);
 	}
-	json_object_end(j);
+	*p++ = '}';
+	return p;
 }
 
-static void put_exchange(struct json *j, const struct finding *e, const char *dump)
+static char *put_phases(char *p, const struct phases *f)
 {
-	json_object_begin(j);
-	json_key(j, "v");
-	json_u64(j, 1);
-	json_key(j, "run");
-	json_hex32(j, e->x->run);
-	json_key(j, "id");
-	json_hex64(j, e->x->id);
-	json_key(j, "dump");
-	put_text_or_null(j, dump);
-	json_key(j, "start");
-	json_clock(j, e->x->start_ns);
-	json_key(j, "status");
-	if (e->x->status != 0)
-		json_u64(j, e->x->status);
-	else
-		json_null(j);
-	json_key(j, "end");
-	json_text(j, e->x->end);
-	put_client(j, e);
-	put_backend(j, e);
-	put_phases(j, &e->phases);
-	json_key(j, "verdict");
-	put_text_or_null(j, verdict_word(&e->phases));
-	json_key(j, "drops");
-	json_u64(j, e->drops);
-	json_object_end(j);
-	json_newline(j);
+	if (!f->any) {
+		p = PUT(p, ",\"phases_us\":null");
+	} else {
+		p = PUT(p, ",\"phases_us\":{\"total\":");
+		p = put_us(p, f->total_us);
+		for (unsigned i = 0; i < PHASES; i++) {
+			*p++ = ',';
+			p = put_word(p, phase_word(i));
+			*p++ = ':';
+			p = put_us(p, f->us[i]);
+		}
+		*p++ = '}';
+	}
+	p = put_why(p, f);
+	return put_overlap(p, f);
 }
 
-/* ---- connections ----------------------------------------------------------------------------- */
+static size_t put_exchange(char *out, const struct finding *e, const char *dump)
+{
+	char *p = PUT(out, "{\"v\":1,\"run\":");
 
-static void put_conn_name(struct json *j, const struct record_conn *r)
+	p = put_run(p, e->x->run);
+	p = PUT(p, ",\"id\":");
+	p = put_id(p, e->x->id);
+	p = PUT(p, ",\"dump\":");
+	p = put_text_or_null(p, dump);
+	p = PUT(p, ",\"start\":");
+	p = put_clock(p, e->x->start_ns);
+	p = PUT(p, ",\"status\":");
+	p = e->x->status != 0 ? put_decimal(p, e->x->status) : PUT(p, "null");
+	p = PUT(p, ",\"end\":");
+	p = put_text(p, e->x->end);
+	p = put_client(p, e);
+	p = put_backend(p, e);
+	p = put_phases(p, &e->phases);
+	p = PUT(p, ",\"verdict\":");
+	p = put_text_or_null(p, verdict_word(&e->phases));
+	p = PUT(p, ",\"drops\":");
+	p = put_decimal(p, e->drops);
+	p = PUT(p, "}\n");
+	return (size_t)(p - out);
+}
+
+/* ---- a connection ---------------------------------------------------------------------------- */
+
+static char *put_conn_name(char *p, const struct record_conn *r)
 {
 	const struct conn *c = r->e->conn;
 
-	json_key(j, "v");
-	json_u64(j, 1);
-	json_key(j, "run");
+	p = PUT(p, "{\"v\":1,\"run\":");
 	if (c != NULL || r->has_run)
-		json_hex32(j, c != NULL ? c->run : r->run);
+		p = put_run(p, c != NULL ? c->run : r->run);
 	else
-		json_null(j);
-	json_key(j, "dump");
-	put_text_or_null(j, r->dump);
-	json_key(j, "leg");
-	json_text(j, c == NULL || c->leg == TAP_CLIENT ? "client" : "backend");
-	json_key(j, "conn");
-	if (c != NULL)
-		json_u64(j, c->number);
-	else
-		json_null(j);
+		p = PUT(p, "null");
+	p = PUT(p, ",\"dump\":");
+	p = put_text_or_null(p, r->dump);
+	if (c == NULL)
+		return PUT(p, ",\"leg\":\"client\",\"conn\":null");
+	p = c->leg == TAP_CLIENT ? PUT(p, ",\"leg\":\"client\",\"conn\":")
+				 : PUT(p, ",\"leg\":\"backend\",\"conn\":");
+	return put_decimal(p, c->number);
 }
 
-static void put_conn_ends(struct json *j, const struct conn_finding *e)
+static char *put_conn_ends(char *p, const struct conn_finding *e)
 {
-	json_key(j, "local");
-	json_addr(j, e->conn != NULL ? &e->conn->local : &e->flow->side[e->our_side].addr);
-	json_key(j, "peer");
-	json_addr(j, e->conn != NULL ? &e->conn->peer : &e->flow->side[1 - e->our_side].addr);
-	json_key(j, "opened");
+	p = PUT(p, ",\"local\":");
+	p = put_addr(p, e->conn != NULL ? &e->conn->local : &e->flow->side[e->our_side].addr);
+	p = PUT(p, ",\"peer\":");
+	p = put_addr(p, e->conn != NULL ? &e->conn->peer : &e->flow->side[1 - e->our_side].addr);
+	p = PUT(p, ",\"opened\":");
 	if (e->conn != NULL && e->conn->opened_ns != 0)
-		json_clock(j, e->conn->opened_ns);
-	else
-		json_null(j);
+		return put_clock(p, e->conn->opened_ns);
+	return PUT(p, "null");
 }
 
-static void put_conn_flow(struct json *j, const struct conn_finding *e)
+static char *put_conn_flow(char *p, const struct conn_finding *e)
 {
 	struct handshake_finding handshake = {0};
 	struct close_finding close = {0};
@@ -340,92 +388,100 @@ static void put_conn_flow(struct json *j, const struct conn_finding *e)
 		handshake_gather(&handshake, e->flow);
 		close_gather(&close, e->flow, leg, e->our_side, UINT64_MAX);
 	}
-	put_handshake(j, &handshake);
-	put_close(j, &close);
-	json_key(j, "history");
-	if (e->flow != NULL)
-		json_string(j, e->flow->history, e->flow->history_len);
-	else
-		json_null(j);
+	p = put_handshake(p, &handshake);
+	p = put_close(p, &close);
+	p = PUT(p, ",\"history\":");
+	if (e->flow == NULL)
+		return PUT(p, "null");
+	return json_put_string(p, e->flow->history, e->flow->history_len);
 }
 
-static void put_conn_exchanges(struct json *j, const struct conn *c)
+static uint32_t ids_of(const struct conn *c)
 {
-	json_key(j, "exchanges");
-	json_u64(j, c != NULL ? c->exchanges : 0);
-	json_key(j, "ids");
-	json_array_begin(j);
-	for (uint32_t i = 0; c != NULL && i < c->id_cap && i < c->exchanges; i++)
-		json_hex64(j, c->ids[i]);
-	json_array_end(j);
+	return c != NULL ? (uint32_t)MIN(c->id_cap, c->exchanges) : 0;
 }
 
-static void put_conn(struct json *j, const struct record_conn *r)
+static char *put_conn_exchanges(char *p, const struct conn *c)
+{
+	p = PUT(p, ",\"exchanges\":");
+	p = put_decimal(p, c != NULL ? c->exchanges : 0);
+	p = PUT(p, ",\"ids\":[");
+	for (uint32_t i = 0; i < ids_of(c); i++) {
+		if (i > 0)
+			*p++ = ',';
+		p = put_id(p, c->ids[i]);
+	}
+	*p++ = ']';
+	return p;
+}
+
+static size_t put_conn(char *out, const struct record_conn *r)
 {
 	const struct flow *f = r->e->flow;
+	char *p = put_conn_name(out, r);
 
-	json_object_begin(j);
-	put_conn_name(j, r);
-	put_stream(j, f, f != NULL && flow_is_anchored(f));
-	put_conn_ends(j, r->e);
-	put_conn_flow(j, r->e);
-	put_conn_exchanges(j, r->e->conn);
-	json_key(j, "ws_shift");
+	p = put_stream(p, f, f != NULL && flow_is_anchored(f));
+	p = put_conn_ends(p, r->e);
+	p = put_conn_flow(p, r->e);
+	p = put_conn_exchanges(p, r->e->conn);
 	if (f != NULL && f->syn_frame != 0 && f->syn_ack_frame != 0)
-		json_u64(j, 0);
+		p = PUT(p, ",\"ws_shift\":0}\n");
 	else
-		json_null(j);
-	json_object_end(j);
-	json_newline(j);
+		p = PUT(p, ",\"ws_shift\":null}\n");
+	return (size_t)(p - out);
 }
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-/* Twice as much, from what was too little. */
-static bool text_grow(struct record_text *t)
+static bool text_reserve(struct record_text *t, size_t need)
 {
-	size_t cap = t->cap > 0 ? 2 * t->cap : TEXT_FIRST;
-	char *grown = realloc(t->at, cap);
+	char *grown;
 
+	if (need <= t->cap)
+		return true;
+	need = MAX(need, 2 * t->cap);
+	grown = realloc(t->at, need);
 	if (grown == NULL)
 		return false;
 	t->at = grown;
-	t->cap = cap;
+	t->cap = need;
 	return true;
+}
+
+static size_t name_max(const char *dump)
+{
+	return dump != NULL ? 6 * strlen(dump) : 0;
+}
+
+static size_t leg_max(const struct leg_finding *e)
+{
+	size_t frames = 0;
+
+	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
+		const struct stream_range *s = &e->part[kind].seen;
+
+		if (e->part[kind].exists)
+			frames += s->carried.count + s->repeated.count;
+	}
+	return LEG_MAX + frames * FRAME_MAX;
 }
 
 bool record_exchange(struct record_text *out, const struct finding *e, const char *dump)
 {
-	struct json j;
+	size_t need = FIXED_MAX + name_max(dump) + leg_max(&e->client) + leg_max(&e->backend);
 
-	if (out->cap == 0 && !text_grow(out))
+	for (unsigned i = 0; i < e->x->tries_count; i++)
+		need += leg_max(&e->tries[i]);
+	if (!text_reserve(out, need))
 		return false;
-	for (;;) {
-		json_init(&j, out->at, out->cap);
-		put_exchange(&j, e, dump);
-		if (!j.full)
-			break;
-		if (!text_grow(out))
-			return false;
-	}
-	out->len = json_len(&j);
+	out->len = put_exchange(out->at, e, dump);
 	return true;
 }
 
 bool record_conn(struct record_text *out, const struct record_conn *r)
 {
-	struct json j;
-
-	if (out->cap == 0 && !text_grow(out))
+	if (!text_reserve(out, FIXED_MAX + name_max(r->dump) + ids_of(r->e->conn) * ID_MAX))
 		return false;
-	for (;;) {
-		json_init(&j, out->at, out->cap);
-		put_conn(&j, r);
-		if (!j.full)
-			break;
-		if (!text_grow(out))
-			return false;
-	}
-	out->len = json_len(&j);
+	out->len = put_conn(out->at, r);
 	return true;
 }

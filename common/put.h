@@ -3,13 +3,15 @@
  *
  * The caller has made sure of room. Allocates nothing, knows no format.
  */
-#ifndef PROXY_PUT_H
-#define PROXY_PUT_H
+#ifndef COMMON_PUT_H
+#define COMMON_PUT_H
 
 #include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "common/attrib.h"
 
 #define PUT_DECIMAL_MAX 20
 #define PUT_HEX64       16
@@ -22,17 +24,49 @@ static inline char *put_bytes(char *p, const char *bytes, size_t len)
 	return p + len;
 }
 
+/* "00" to "99". */
+extern const char put_pairs[200];
+
+static inline unsigned put_digits_of(uint32_t v)
+{
+	if (v < 10000)
+		return v < 100 ? (v < 10 ? 1 : 2) : (v < 1000 ? 3 : 4);
+	if (v < 100000000)
+		return v < 1000000 ? (v < 100000 ? 5 : 6) : (v < 10000000 ? 7 : 8);
+	return v < 1000000000 ? 9 : 10;
+}
+
+/* Exactly n digits, with leading zeros. */
+static inline char *put_digits(char *p, uint32_t v, unsigned n)
+{
+	unsigned i = n;
+
+	while (i >= 2) {
+		i -= 2;
+		memcpy(p + i, put_pairs + 2 * (v % 100), 2);
+		v /= 100;
+	}
+	if (i == 1)
+		p[0] = (char)('0' + v % 10);
+	return p + n;
+}
+
+/* Beyond 32 bits. */
+char *put_large(char *p, uint64_t value);
+
 /* Without leading zeros. */
 static inline char *put_decimal(char *p, uint64_t value)
 {
-	char digits[PUT_DECIMAL_MAX];
-	size_t n = sizeof(digits);
+	if (UNLIKELY(value > UINT32_MAX))
+		return put_large(p, value);
+	return put_digits(p, (uint32_t)value, put_digits_of((uint32_t)value));
+}
 
-	do {
-		digits[--n] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value != 0);
-	return put_bytes(p, digits + n, sizeof(digits) - n);
+static inline char *put_signed(char *p, int64_t value)
+{
+	if (value < 0)
+		*p++ = '-';
+	return put_decimal(p, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 /* Eight lower-case digits, all at once: a nibble in each byte, the most significant first. */

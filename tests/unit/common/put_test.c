@@ -1,7 +1,7 @@
 /*
  * put_test.c -- digits put together by hand, held against printf.
  */
-#include "proxy/put.h"
+#include "common/put.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -13,6 +13,9 @@ static void expect_like_printf(uint64_t value)
 
 	*put_decimal(got, value) = '\0';
 	snprintf(want, sizeof(want), "%" PRIu64, value);
+	cr_expect_str_eq(got, want);
+	*put_signed(got, (int64_t)value) = '\0';
+	snprintf(want, sizeof(want), "%" PRId64, (int64_t)value);
 	cr_expect_str_eq(got, want);
 	*put_hex64(got, value) = '\0';
 	snprintf(want, sizeof(want), "%016" PRIx64, value);
