@@ -56,9 +56,10 @@ class Net:
         for name in (self.front, self.away):
             subprocess.run(("ip", "netns", "del", name), check=False, capture_output=True)
 
-    def lose(self, percent, ways=("input", "output")):
-        """Of each hundred TCP packets, so many are lost on the client's side."""
-        some = f"numgen random mod 100 < {percent}" if percent < 100 else ""
+    def lose(self, percent, ways=("input", "output"), larger_than=0):
+        """So many of a hundred TCP packets are lost on the client's side, at equal distances."""
+        some = f"meta length > {larger_than} "
+        some += f"numgen inc mod {100 // percent} == 0" if percent < 100 else ""
         chains = "\n".join(
             f" chain {way} {{ type filter hook {way} priority 0; ip protocol tcp {some} drop; }}"
             for way in ways)
