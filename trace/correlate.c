@@ -338,7 +338,7 @@ static void give_out(struct correlate *c, struct exchange *x)
 	struct finding_places places;
 	struct gave gave = {0};
 
-	place_legs(c, x, settled_ns, &places);
+	place_legs(c, x, MIN(settled_ns, later(x->end_ns, c->o.hold_ns)), &places);
 	finding_gather(e, &x->x, &places, x->end_ns, settled_ns);
 	e->drops = count_drops(c, e);
 	c->o.exchange(c->o.arg, e);

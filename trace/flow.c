@@ -210,27 +210,19 @@ static void add_fin(struct flow_node *n, const struct segment *seg, uint8_t from
 	}
 }
 
-static void add_rst(struct flow *f, const struct segment *seg, uint8_t from)
+static void add_rst(struct flow_node *n, const struct segment *seg, uint8_t from)
 {
+	struct flow *f = &n->flow;
 	struct flow_side *s = &f->side[from];
 
 	if (s->rst_frame == 0) {
 		s->rst_frame = seg->frame;
 		s->rst_ns = seg->ts_ns;
+		n->rst_seq[from] = seg->seq;
 	}
 	begin_end(f, from, FLOW_RST);
 	if (f->closed_ns == 0)
 		f->closed_ns = seg->ts_ns;
-}
-
-/*
- * Before its SYN/ACK, a server that still remembers an earlier connection answers with that one's
- * numbers (RFC 5961 section 4): such an ACK covers bytes that were never sent.
- */
-static bool is_stale_ack(const struct flow *f, const struct segment *seg, uint8_t from)
-{
-	return from == 1 && f->syn_frame != 0 && f->syn_ack_frame == 0 &&
-	       !stream_has_sent(f->side[0].stream, seg->ack);
 }
 
 static bool add_ack(struct flow_node *n, const struct segment *seg, struct flow_place *place)
@@ -240,10 +232,8 @@ static bool add_ack(struct flow_node *n, const struct segment *seg, struct flow_
 	struct flow_side *other = &f->side[1 - from];
 	struct flow_top_ack *top = &n->top_ack[from];
 
-	if (is_stale_ack(f, seg, from))
-		return true;
-	if (from == 0 && f->syn_ack_frame != 0 && f->ack_frame == 0 &&
-	    !(seg->flags & (TCP_SYN | TCP_RST)) && !seq_before(seg->ack, f->side[1].isn + 1)) {
+	if (from == 0 && f->syn_ack_frame != 0 && f->ack_frame == 0 && !(seg->flags & TCP_RST) &&
+	    !seq_before(seg->ack, f->side[1].isn + 1)) {
 		f->ack_frame = seg->frame;
 		f->ack_ns = seg->ts_ns;
 	}
@@ -259,26 +249,87 @@ static bool add_ack(struct flow_node *n, const struct segment *seg, struct flow_
 			  &place->acked_past);
 }
 
+static bool add_payload(struct flow_side *s, const struct segment *seg, struct stream_place *place)
+{
+	uint32_t syn = (seg->flags & TCP_SYN) != 0;
+
+	if (s->data_ns == 0)
+		s->data_ns = seg->ts_ns;
+	return stream_add(s->stream, seg->frame, seg->ts_ns, seg->seq + syn, seg->payload_len,
+			  place);
+}
+
+/*
+ * After a SYN and before its answer: a segment of an earlier connection between the same ends. A
+ * server that still remembers it answers with its numbers (RFC 5961 section 4) or sends its FIN
+ * again, and acknowledges what this SYN never sent; the client refuses that with a RST at the number
+ * which was acknowledged (RFC 9293 section 3.10.7.3). Neither says anything about this connection.
+ */
+static bool is_stale(struct flow_node *n, const struct segment *seg, uint8_t from)
+{
+	const struct flow *f = &n->flow;
+	uint8_t flags = seg->flags;
+
+	if (f->syn_frame == 0 || f->syn_ack_frame != 0 || n->top_ack[1].known || (flags & TCP_SYN))
+		return false;
+	if (from == 0)
+		return (flags & TCP_RST) && n->stale_known && seg->seq == n->stale_ack;
+	if ((flags & TCP_ACK) == 0)
+		return (flags & TCP_RST) != 0;
+	if (seq_after(seg->ack, f->side[0].isn) && stream_has_sent(f->side[0].stream, seg->ack))
+		return false;
+	n->stale_ack = seg->ack;
+	n->stale_known = true;
+	return true;
+}
+
 bool flow_node_add(struct flow_node *n, const struct segment *seg, struct flow_place *place)
 {
 	struct flow *f = &n->flow;
 	uint8_t flags = seg->flags, from = place->from;
-	uint32_t syn = (flags & TCP_SYN) != 0;
-	bool kept = true;
+	bool syn = (flags & TCP_SYN) != 0, kept = true;
 
 	f->packets++;
 	f->last_ns = MAX(f->last_ns, seg->ts_ns);
+	if (is_stale(n, seg, from))
+		return true;
 	if (syn)
 		kept = add_syn(n, seg, from);
 	if (flags & TCP_ACK)
 		kept &= add_ack(n, seg, place);
 	if (seg->payload_len > 0 && !(flags & TCP_RST))
-		kept &= stream_add(f->side[from].stream, seg->frame, seg->ts_ns, seg->seq + syn,
-				   seg->payload_len, &place->data);
+		kept &= add_payload(&f->side[from], seg, &place->data);
 	if (flags & TCP_FIN)
 		add_fin(n, seg, from);
 	if (flags & TCP_RST)
-		add_rst(f, seg, from);
+		add_rst(n, seg, from);
 	note_history(n, seg, place);
 	return kept;
+}
+
+/* What a side may have sent at most: up to its FIN, or up to its RST. False: not known. */
+static bool side_past(const struct flow_node *n, unsigned side, uint32_t *past)
+{
+	const struct flow_side *s = &n->flow.side[side];
+
+	if (s->fin_frame != 0)
+		*past = n->fin_next[side];
+	else if (s->rst_frame != 0 && s->isn_known && !seq_before(n->rst_seq[side], s->isn))
+		*past = n->rst_seq[side];
+	else
+		return false;
+	return true;
+}
+
+bool flow_node_is_outlived(const struct flow_node *n, const struct segment *seg, uint8_t from)
+{
+	uint32_t past;
+
+	if (n->flow.closed_ns == 0 || (seg->flags & (TCP_SYN | TCP_RST)))
+		return false;
+	if (side_past(n, from, &past) && !seq_before(seg->seq, past) &&
+	    seq_after(seg->seq + seg->payload_len, past))
+		return true;
+	return side_past(n, 1U - from, &past) && (seg->flags & TCP_ACK) &&
+	       seq_after(seg->ack, past);
 }

@@ -29,6 +29,7 @@ struct flow_side {
 	struct stream *stream; /* bytes that this side sent */
 	bool isn_known;
 	uint32_t isn;
+	uint64_t data_ns;   /* stamp of its first payload; 0: none seen */
 	uint32_t fin_frame; /* 0: none seen */
 	uint64_t fin_ns;
 	uint32_t fin_ack_frame; /* first that acknowledges this side's FIN */
@@ -46,8 +47,9 @@ struct flow {
 	uint64_t first_ns, last_ns; /* stamps of the first and newest packet */
 	uint32_t first_frame;
 	uint32_t packets;
-	enum flow_how how;  /* first sign of the end */
-	uint8_t closed_by;  /* index of the side that gave it */
+	enum flow_how how; /* first sign of the end */
+	uint8_t closed_by; /* index of the side that gave it */
+	bool is_remnant; /* late packets of a flow that was given back: no connection is looked for */
 	uint64_t closed_ns; /* both ways closed (FINs acknowledged, or a RST); 0: not yet */
 	char history[32]; /* Zeek's letters, cut when full: upper case side 0, lower case side 1 */
 	uint8_t history_len;
@@ -84,7 +86,8 @@ enum flow_rule {
  * The incarnation between local and peer (either may have sent the SYN) by the rule. One without a
  * SYN counts with the stamp of its first packet, and only if no incarnation with a SYN fits; on
  * the client leg it then may also be the first after the moment (the capture began within it).
- * NULL: none. `until_ns`: later incarnations do not count.
+ * On the client leg none counts in which local had sent bytes or its FIN before the moment: it was
+ * accepted earlier. NULL: none. `until_ns`: later incarnations do not count.
  */
 struct flow *flow_table_find(struct flow_table *t, const struct addr *local,
 			     const struct addr *peer, enum flow_rule rule, uint64_t moment_ns,
@@ -99,7 +102,7 @@ static inline unsigned flow_side_of(const struct flow *f, const struct addr *a)
 /*
  * Give a flow back: it will not be asked for again. Its number stays used: a late packet of the
  * same connection gets a flow that has the number, the ISNs and nothing else (user NULL,
- * place->fresh false).
+ * is_remnant, place->fresh false).
  */
 void flow_table_remove(struct flow_table *t, struct flow *f);
 

@@ -26,7 +26,10 @@ struct flow_node {
 	struct flow_node *older, *newer;   /* incarnations of the tuple */
 	struct flow_node *colder, *warmer; /* by last packet */
 	struct flow_top_ack top_ack[2];
-	uint32_t fin_next[2];  /* sequence number after each side's FIN */
+	uint32_t fin_next[2]; /* sequence number after each side's FIN */
+	uint32_t rst_seq[2];  /* of each side's RST */
+	uint32_t stale_ack;   /* last number that an earlier connection's segment acknowledged */
+	bool stale_known;
 	uint32_t noted[2];     /* letters that stand in the history */
 	uint32_t repeated[2];  /* segments with repeated payload */
 	uint32_t zero_wins[2]; /* zero window advertisements */
@@ -45,5 +48,12 @@ void flow_node_set_isn(struct flow_node *n, unsigned side, uint32_t isn);
  */
 bool flow_node_add(struct flow_node *n, const struct segment *seg,
 		   struct flow_place *place) MUST_CHECK;
+
+/*
+ * n is closed, and the segment, which side `from` sent, is no late one of it: it lies behind the
+ * end, or acknowledges what lies there. So another connection has begun whose SYN was not captured.
+ */
+bool flow_node_is_outlived(const struct flow_node *n, const struct segment *seg,
+			   uint8_t from) MUST_CHECK;
 
 #endif

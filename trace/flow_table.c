@@ -37,6 +37,7 @@ struct flow_recent {
 	uint64_t print; /* 0: none */
 	uint64_t ts_ns;
 	uint32_t iface;
+	uint32_t device;
 };
 
 struct flow_table {
@@ -267,6 +268,7 @@ static struct flow_node *incarnation_new(struct flow_table *t, struct flow_tuple
 	u->newest = n;
 	u->current = n;
 	u->opener = opener;
+	n->flow.is_remnant = !fresh;
 	for (unsigned i = 0; i < 2; i++) {
 		if (!fresh && u->isn_known[i])
 			flow_node_set_isn(n, i != opener, u->isn[i]);
@@ -356,9 +358,10 @@ static bool is_copy(struct flow_table *t, const struct segment *seg, uint64_t ha
 	h = mix(h ^ ((uint64_t)seg->tsval << 16 | (uint64_t)seg->flags << 1 | end)) | 1;
 	r = &t->recent[h >> 32 & (RECENT_SLOTS - 1)];
 	apart = seg->ts_ns > r->ts_ns ? seg->ts_ns - r->ts_ns : r->ts_ns - seg->ts_ns;
-	if (r->print == h && r->iface != seg->iface && apart <= COPY_NS)
+	if (r->print == h && (r->iface != seg->iface || r->device != seg->device) &&
+	    apart <= COPY_NS)
 		return true;
-	*r = (struct flow_recent){h, seg->ts_ns, seg->iface};
+	*r = (struct flow_recent){h, seg->ts_ns, seg->iface, seg->device};
 	return false;
 }
 
@@ -379,7 +382,8 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 	n = u->current;
 	place->copy = is_copy(t, seg, hash, end) && n != NULL;
 	if (!place->copy) {
-		place->fresh = renew(t, u, seg, end, first);
+		place->fresh = renew(t, u, seg, end, first) ||
+			       (n != NULL && flow_node_is_outlived(n, seg, end != u->opener));
 		if (place->fresh || n == NULL)
 			n = incarnation_new(t, u, seg, end, place->fresh);
 		if (n == NULL)
@@ -398,21 +402,37 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 
 /* ---- questions ---- */
 
+/* A side that has sent something by then. */
+static bool has_spoken(const struct flow_side *s, uint64_t ns)
+{
+	return (s->data_ns != 0 && s->data_ns < ns) || (s->fin_ns != 0 && s->fin_ns < ns);
+}
+
+/* What flow_table_find() is asked. */
+struct question {
+	const struct addr *local;
+	enum flow_rule rule;
+	uint64_t moment_ns, until_ns;
+};
+
 /* The incarnation with or without a SYN that the rule chooses, or NULL. */
-static struct flow_node *choose(const struct flow_tuple *u, bool with_syn, enum flow_rule rule,
-				uint64_t moment_ns, uint64_t until_ns)
+static struct flow_node *choose(const struct flow_tuple *u, const struct question *q, bool with_syn,
+				enum flow_rule rule)
 {
 	struct flow_node *best = NULL;
 
 	for (struct flow_node *n = u->oldest; n != NULL; n = n->newer) {
-		bool has_syn = n->flow.syn_frame != 0;
-		uint64_t began_ns = has_syn ? n->flow.syn_ns : n->flow.first_ns;
+		const struct flow *f = &n->flow;
+		uint64_t began_ns = with_syn ? f->syn_ns : f->first_ns;
 
-		if (has_syn != with_syn || began_ns > until_ns)
+		if ((f->syn_frame != 0) != with_syn || began_ns > q->until_ns || f->is_remnant)
 			continue;
-		if (rule == FLOW_FIRST_NOT_BEFORE && began_ns >= moment_ns)
+		if (q->rule == FLOW_LAST_NOT_AFTER &&
+		    has_spoken(&f->side[flow_side_of(f, q->local)], q->moment_ns))
+			continue;
+		if (rule == FLOW_FIRST_NOT_BEFORE && began_ns >= q->moment_ns)
 			return n;
-		if (rule == FLOW_LAST_NOT_AFTER && began_ns <= moment_ns)
+		if (rule == FLOW_LAST_NOT_AFTER && began_ns <= q->moment_ns)
 			best = n;
 	}
 	return best;
@@ -424,15 +444,16 @@ struct flow *flow_table_find(struct flow_table *t, const struct addr *local,
 {
 	uint64_t hash = hash_addr(t->seed, local) + hash_addr(t->seed, peer);
 	const struct flow_tuple *u = tuple_find(t, local, peer, hash);
+	const struct question q = {local, rule, moment_ns, until_ns};
 	struct flow_node *n;
 
 	if (u == NULL)
 		return NULL;
-	n = choose(u, true, rule, moment_ns, until_ns);
+	n = choose(u, &q, true, rule);
 	if (n == NULL)
-		n = choose(u, false, rule, moment_ns, until_ns);
+		n = choose(u, &q, false, rule);
 	if (n == NULL && rule == FLOW_LAST_NOT_AFTER)
-		n = choose(u, false, FLOW_FIRST_NOT_BEFORE, moment_ns, until_ns);
+		n = choose(u, &q, false, FLOW_FIRST_NOT_BEFORE);
 	return n != NULL ? &n->flow : NULL;
 }
 
