@@ -329,6 +329,9 @@ static void say_end(struct analyze *a)
 	if (n.outside > 0)
 		log_notice("%llu exchanges of the log lie outside the capture",
 			   (unsigned long long)n.outside);
+	if (n.incomplete > 0)
+		log_notice("%llu IP datagrams were left out: fragments of them are missing",
+			   (unsigned long long)n.incomplete);
 	if (n.lost > 0)
 		log_warning("%llu packets and lines were not used: no memory, or a line twice",
 			    (unsigned long long)n.lost);

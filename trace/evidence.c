@@ -38,6 +38,7 @@ struct reading {
 	unsigned count;
 	uint32_t last_frame; /* over all of them */
 	struct flow_table *flows;
+	struct fragments *fragments; /* of the pass at hand */
 	struct relative *relatives;
 	struct evidence *out;
 	bool no_memory;
@@ -131,14 +132,14 @@ static void note_addresses(struct reading *r, const struct packet *p)
 	struct segment seg;
 	bool from_initiator;
 
+	if (decode_next(r->fragments, p, &seg) != DECODE_TCP)
+		return;
 	for (unsigned i = 0; i < r->count; i++) {
 		struct evidence_wish *wish = r->searches[i].wish;
 
 		if (wish->found || (!frame_tells(wish->leg, p->frame, &from_initiator) &&
 				    !close_tells(wish, p->frame, &from_initiator)))
 			continue;
-		if (decode_packet(p, &seg) != DECODE_TCP)
-			return;
 		wish->initiator = from_initiator ? seg.src : seg.dst;
 		wish->acceptor = from_initiator ? seg.dst : seg.src;
 		wish->found = true;
@@ -442,7 +443,7 @@ static void follow_packet(struct reading *r, const struct packet *p)
 {
 	struct segment seg;
 
-	if (decode_packet(p, &seg) == DECODE_TCP && is_wanted(r, &seg))
+	if (decode_next(r->fragments, p, &seg) == DECODE_TCP && is_wanted(r, &seg))
 		add_segment(r, &seg);
 }
 
@@ -458,14 +459,18 @@ static bool read_dump(struct reading *r, const char *path, packet_fn fn,
 		snprintf(err, EVIDENCE_ERROR_MAX, "%s", why);
 		return false;
 	}
+	r->fragments = fragments_new();
+	if (r->fragments == NULL)
+		r->no_memory = true;
 	do {
 		result = capture_file_next(f, &p, why);
-		if (result == CAPTURE_FILE_PACKET)
+		if (result == CAPTURE_FILE_PACKET && !r->no_memory)
 			fn(r, &p);
 	} while (result == CAPTURE_FILE_PACKET && p.frame < r->last_frame && !r->no_memory);
 	if (result == CAPTURE_FILE_BROKEN)
 		snprintf(err, EVIDENCE_ERROR_MAX, "%s", why);
 	capture_file_close(f);
+	fragments_free(r->fragments);
 	return true;
 }
 

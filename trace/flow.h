@@ -59,9 +59,10 @@ struct flow {
 /* What one segment meant. */
 struct flow_place {
 	struct flow *flow;
-	uint8_t from; /* side that sent it */
-	bool copy;    /* the same packet was seen before on another interface: changed nothing */
-	bool fresh;   /* a new incarnation began with it */
+	uint32_t number; /* of the segment's stream; another than flow->number only after a note */
+	uint8_t from;    /* side that sent it */
+	bool copy;       /* the same packet was seen before on another interface: changed nothing */
+	bool fresh;      /* a new incarnation began with it */
 	struct stream_place data; /* when seg->payload_len > 0; what a RST carries is no data */
 	uint64_t acked_from;      /* bytes of the other side newly acknowledged: [from, past) */
 	uint64_t acked_past;
@@ -76,6 +77,12 @@ void flow_table_free(struct flow_table *t);
  */
 bool flow_table_add(struct flow_table *t, const struct segment *seg,
 		    struct flow_place *place) MUST_CHECK;
+
+/*
+ * A TCP header without its segment (DECODE_HEADER), in frame order. It takes part in the numbering
+ * of streams, and begins no flow. The number of its stream, or UINT32_MAX without memory.
+ */
+uint32_t flow_table_note(struct flow_table *t, const struct segment *seg);
 
 enum flow_rule {
 	FLOW_LAST_NOT_AFTER,   /* client leg: last incarnation whose SYN is not after the moment */

@@ -30,6 +30,7 @@ struct flow_tuple {
 	bool base_set[2];
 	bool isn_known[2]; /* isn is what a flow that was given back knew */
 	uint8_t opener;    /* end that is side 0 */
+	bool is_noted;     /* the newest number is known of a header alone */
 };
 
 /* The packet that was seen last with this print. */
@@ -318,9 +319,26 @@ static bool answers_missed_syn(const struct flow_tuple *u, const struct segment 
 	return !n->flow.side[peer].isn_known || n->flow.side[peer].isn != seg->ack - 1;
 }
 
-/* Rules a to d of Wireshark's numbering. True: seg begins a new incarnation. */
-static bool renew(struct flow_table *t, struct flow_tuple *u, const struct segment *seg,
-		  uint8_t end, bool first)
+/* The tuple was numbered by a header alone: is this the first segment of what that began? */
+static bool begins_noted(const struct flow_tuple *u, const struct segment *seg, uint8_t end)
+{
+	const struct flow_node *n = u->current;
+	unsigned side = end != u->opener;
+
+	if (!u->is_noted)
+		return false;
+	if (u->newest == NULL && n == NULL)
+		return true;
+	return (seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+	       (n == NULL || !n->flow.side[side].isn_known || n->flow.side[side].isn != seg->seq);
+}
+
+/*
+ * Rules a to c of Wireshark's numbering, which hold for a header alone, too. True: seg begins a new
+ * incarnation.
+ */
+static bool number_stream(struct flow_table *t, struct flow_tuple *u, const struct segment *seg,
+			  uint8_t end, bool first)
 {
 	uint8_t syn_ack = seg->flags & (TCP_SYN | TCP_ACK);
 	bool other_base = u->base_set[end] && u->base[end] != seg->seq, fresh = first;
@@ -336,6 +354,12 @@ static bool renew(struct flow_table *t, struct flow_tuple *u, const struct segme
 	}
 	if (first)
 		u->number = t->next_number++;
+	return fresh;
+}
+
+/* Rule d: what relative numbers are counted from. */
+static void set_bases(struct flow_tuple *u, const struct segment *seg, uint8_t end)
+{
 	if (!u->base_set[end]) {
 		u->base_set[end] = true;
 		u->base[end] = seg->seq - !(seg->flags & TCP_SYN);
@@ -344,6 +368,18 @@ static bool renew(struct flow_table *t, struct flow_tuple *u, const struct segme
 		u->base_set[!end] = true;
 		u->base[!end] = seg->ack - 1;
 	}
+}
+
+/* Rules a to d. True: seg begins a new incarnation. */
+static bool renew(struct flow_table *t, struct flow_tuple *u, const struct segment *seg,
+		  uint8_t end, bool first)
+{
+	bool is_noted = begins_noted(u, seg, end),
+	     fresh = number_stream(t, u, seg, end, first) || is_noted;
+
+	if (fresh)
+		u->is_noted = false;
+	set_bases(u, seg, end);
 	return fresh;
 }
 
@@ -390,6 +426,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 			return false;
 	}
 	place->flow = &n->flow;
+	place->number = u->number;
 	place->from = end != u->opener;
 	if (place->copy)
 		return true;
@@ -398,6 +435,27 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 		warm_add(t, n);
 	}
 	return flow_node_add(n, seg, place);
+}
+
+uint32_t flow_table_note(struct flow_table *t, const struct segment *seg)
+{
+	uint64_t hash = hash_addr(t->seed, &seg->src) + hash_addr(t->seed, &seg->dst);
+	struct flow_tuple *u = tuple_find(t, &seg->src, &seg->dst, hash);
+	bool first = u == NULL;
+	uint32_t number = t->next_number;
+	uint8_t end;
+
+	if (first)
+		u = tuple_new(t, &seg->src, &seg->dst, hash);
+	if (u == NULL)
+		return UINT32_MAX;
+	end = !addr_equal(&u->end[0], &seg->src);
+	(void)number_stream(t, u, seg, end, first);
+	if (seg->payload_framed != SEGMENT_NO_LEN)
+		set_bases(u, seg, end);
+	if (t->next_number != number)
+		u->is_noted = true;
+	return u->number;
 }
 
 /* ---- questions ---- */

@@ -76,19 +76,22 @@ struct segment {
 	bool has_ts;
 	uint32_t tsval;
 	uint32_t tsecr;
-	struct {
-		uint32_t left, right;
-	} sack[SEGMENT_SACKS_MAX];
-	uint32_t payload_off; /* into packet.bytes; payload_captured bytes are there */
+	/* payload_captured bytes, in the packet's or in those of the datagram that it completes. */
+	const uint8_t *payload;
 	uint32_t payload_captured;
+	uint32_t payload_off; /* in packet.bytes: where the payload (that part of it) begins */
 	uint32_t payload_len; /* on the wire, as the IP header says */
 	/*
 	 * As much of it as the frame had room for: Wireshark's tcp.len. Less only in a truncated
-	 * frame.
+	 * frame. SEGMENT_NO_LEN of a header alone whose segment has no known length.
 	 */
 	uint32_t payload_framed;
+	struct {
+		uint32_t left, right;
+	} sack[SEGMENT_SACKS_MAX]; /* sack_count of them */
 };
 
 #define SEGMENT_NO_WSCALE 255
+#define SEGMENT_NO_LEN    UINT32_MAX
 
 #endif

@@ -15,6 +15,7 @@
 
 struct pipeline {
 	struct pipeline_options o;
+	struct fragments *fragments; /* NULL: packets are cut when they are written */
 	struct flow_table *flows;
 	struct correlate *correlate;
 	struct dump *dump;
@@ -95,7 +96,10 @@ struct pipeline *pipeline_new(const struct pipeline_options *o)
 	p->o = *o;
 	p->dump = dump_new(o->dump, &d);
 	p->flows = flow_table_new();
-	if (p->dump != NULL && p->flows != NULL)
+	if (o->payload == DUMP_FULL)
+		p->fragments = fragments_new();
+	if (p->dump != NULL && p->flows != NULL &&
+	    (p->fragments != NULL || o->payload != DUMP_FULL))
 		p->correlate = correlate_new(p->flows, &c);
 	if (p->correlate != NULL)
 		return p;
@@ -110,6 +114,7 @@ void pipeline_free(struct pipeline *p)
 	dump_free(p->dump);
 	correlate_free(p->correlate);
 	flow_table_free(p->flows);
+	fragments_free(p->fragments);
 	record_text_fini(&p->text);
 	free(p);
 }
@@ -182,7 +187,7 @@ void pipeline_packet(struct pipeline *p, const struct packet *packet)
 	enum decode_result result;
 	struct segment seg;
 
-	result = decode_packet(packet, &seg);
+	result = decode_next(p->fragments, packet, &seg);
 	if (result == DECODE_TCP && p->o.is_live && correlate_is_unwanted(p->correlate, &seg)) {
 		pass_over(p, packet);
 		return;
@@ -190,7 +195,9 @@ void pipeline_packet(struct pipeline *p, const struct packet *packet)
 	number_packet(p, &d.p);
 	if (result == DECODE_TCP)
 		add_segment(p, &d, &seg);
-	else if (result != DECODE_OTHER)
+	else if (result == DECODE_HEADER)
+		(void)flow_table_note(p->flows, &seg);
+	else if (result == DECODE_CUT || result == DECODE_MALFORMED)
 		p->count.broken++;
 	dump_put(p->dump, &d);
 }
@@ -225,6 +232,8 @@ bool pipeline_is_idle(const struct pipeline *p)
 void pipeline_counters(const struct pipeline *p, struct pipeline_counters *out)
 {
 	*out = p->count;
+	if (p->fragments != NULL)
+		out->incomplete = fragments_incomplete(p->fragments);
 	correlate_counters(p->correlate, &out->correlate);
 	dump_counters(p->dump, &out->dump);
 	out->lost += out->correlate.lost;

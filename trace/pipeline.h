@@ -60,7 +60,8 @@ bool pipeline_is_idle(const struct pipeline *p);
 struct pipeline_counters {
 	uint64_t packets;     /* numbered */
 	uint64_t passed_over; /* of connections that nobody named */
-	uint64_t broken;      /* fragments, cut or malformed: not followed */
+	uint64_t broken;      /* cut or malformed: not followed */
+	uint64_t incomplete;  /* datagrams of which fragments were missing: not followed */
 	uint64_t lost;        /* memory was missing */
 	uint64_t outside; /* exchanges that the capture shows nothing of, and was not there for */
 	struct correlate_counters correlate;

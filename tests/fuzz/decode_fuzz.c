@@ -23,8 +23,15 @@ static const uint32_t links[] = {LINK_ETHERNET, LINK_NULL, LINK_LOOP, LINK_RAW, 
 
 static void check_segment(const struct packet *p, const struct segment *seg)
 {
+	uint32_t sum = 0;
+
 	assert(seg->payload_off <= p->cap_len);
-	assert(seg->payload_captured <= p->cap_len - seg->payload_off);
+	for (uint32_t i = 0; i < seg->payload_captured; i++)
+		sum += seg->payload[i]; /* all of them may be read */
+	assert(sum <= seg->payload_captured * 255U);
+	if (seg->payload >= p->bytes && seg->payload <= p->bytes + p->cap_len)
+		assert(seg->payload == p->bytes + seg->payload_off &&
+		       seg->payload_captured <= p->cap_len - seg->payload_off);
 	assert(seg->payload_captured <= seg->payload_len);
 	assert(seg->payload_framed <= seg->payload_len);
 	assert(seg->payload_captured <= seg->payload_framed);
@@ -82,12 +89,14 @@ static bool check_flow(struct flow *f, void *arg)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct flow_table *t = flow_table_new();
+	struct fragments *fragments = fragments_new();
 	struct cursor c = cursor_of(data, size);
 	struct packet p = {.ts_ns = 1, .link = links[cursor_u8(&c) % ARRAY_LEN(links)]};
 
-	assert(t != NULL);
+	assert(t != NULL && fragments != NULL);
 	while (cursor_left(&c) > 4) {
 		struct flow_place place;
+		enum decode_result result;
 		struct segment seg;
 		uint8_t iface_time;
 
@@ -100,7 +109,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		p.wire_len += p.cap_len;
 		p.bytes = cursor_take(&c, p.cap_len);
 		p.frame++;
-		if (decode_packet(&p, &seg) != DECODE_TCP)
+		result = decode_next(fragments, &p, &seg);
+		if (result == DECODE_HEADER)
+			assert(flow_table_note(t, &seg) <= p.frame);
+		if (result != DECODE_TCP)
 			continue;
 		check_segment(&p, &seg);
 		assert(flow_table_add(t, &seg, &place));
@@ -110,5 +122,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	flow_table_visit(t, check_flow, t);
 	flow_table_free(t);
+	fragments_free(fragments);
 	return 0;
 }

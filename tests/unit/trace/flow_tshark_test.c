@@ -5,74 +5,11 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 
-#include "tests/unit/trace/frames.h"
-#include "trace/capture_file.h"
-#include "trace/decode.h"
-#include "trace/flow.h"
+#include "tests/unit/trace/tshark.h"
 #include "trace/pcapng.h"
 
 #define PACKETS 6000
 #define TUPLES  12
-
-static void need_tshark(void)
-{
-	char out[16];
-
-	if (frame_command("command -v tshark >/dev/null 2>&1", out, sizeof(out)) != 0)
-		cr_skip_test("tshark is not installed");
-}
-
-/* One line per TCP packet (what sFlow quotes is none): frame, tcp.stream, raw sequence number, length. */
-static void our_lines(const char *path, FILE *out)
-{
-	char err[CAPTURE_FILE_ERROR_MAX] = "";
-	struct capture_file *f = capture_file_open(path, err);
-	struct flow_table *t = flow_table_new();
-	struct packet p;
-
-	cr_assert_not_null(f, "%s", err);
-	cr_assert_not_null(t);
-	while (capture_file_next(f, &p, err) == CAPTURE_FILE_PACKET) {
-		struct flow_place place;
-		struct segment seg;
-
-		if (decode_packet(&p, &seg) != DECODE_TCP)
-			continue;
-		cr_assert(flow_table_add(t, &seg, &place));
-		fprintf(out, "%u\t%u\t%u\t%u\n", p.frame, place.flow->number, seg.seq,
-			seg.payload_framed);
-	}
-	flow_table_free(t);
-	capture_file_close(f);
-}
-
-static void compare_file(const char *path, unsigned least)
-{
-	char command[1024], ours[256] = "", theirs[256] = "";
-	FILE *mine = tmpfile(), *tshark;
-	unsigned lines = 0;
-
-	cr_assert_not_null(mine);
-	our_lines(path, mine);
-	rewind(mine);
-	snprintf(
-		command, sizeof(command),
-		"tshark -n -o tcp.desegment_tcp_streams:FALSE -r '%s' -Y 'tcp && !sflow' -T fields "
-		"-e frame.number -e tcp.stream -e tcp.seq_raw -e tcp.len 2>/dev/null",
-		path);
-	tshark = popen(command, "r");
-	cr_assert_not_null(tshark);
-	while (fgets(theirs, sizeof(theirs), tshark) != NULL) {
-		cr_assert_not_null(fgets(ours, sizeof(ours), mine), "%s: tshark has %s", path,
-				   theirs);
-		cr_assert_str_eq(ours, theirs, "%s: ours %s, theirs %s", path, ours, theirs);
-		lines++;
-	}
-	cr_expect_null(fgets(ours, sizeof(ours), mine), "%s: tshark has not %s", path, ours);
-	cr_expect_eq(pclose(tshark), 0);
-	cr_expect_geq(lines, least, "%s: %u TCP packets", path, lines);
-	fclose(mine);
-}
 
 /* Flags, addresses and numbers of any sense or none: SYNs with old and new ISNs, halves of handshakes... */
 static void random_segment(struct segment *seg)
@@ -122,7 +59,7 @@ Test(flow_tshark, numbers_of_random_packets)
 		cr_assert(pcapng_packet(w, &p, NULL, 0));
 	}
 	cr_assert(pcapng_close(w));
-	compare_file(path, PACKETS);
+	tshark_compare(path, "", PACKETS);
 	close(fd);
 }
 
@@ -146,7 +83,7 @@ Test(flow_tshark, captures_made_by_others)
 	need_tshark();
 	for (int i = 0; i < count; i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, entries[i]->d_name);
-		compare_file(path, 1);
+		tshark_compare(path, "", 1);
 		free(entries[i]);
 	}
 	free(entries);
