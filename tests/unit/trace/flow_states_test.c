@@ -25,18 +25,18 @@ static void expect_side(const struct flow_side *s, const struct want_side *w, co
 {
 	cr_expect_eq(s->isn_known, w->isn != 0, "%s: ISN", who);
 	cr_expect_eq(s->isn, w->isn, "%s: ISN %u", who, s->isn);
-	cr_expect_eq(s->data_ns, w->data * MS, "%s: data at %lu", who, s->data_ns / MS);
+	cr_expect_eq(s->data_ns, w->data * MS, "%s: data at %u", who, (unsigned)(s->data_ns / MS));
 	cr_expect_eq(s->fin_frame, w->fin, "%s: FIN in %u", who, s->fin_frame);
-	cr_expect_eq(s->fin_ns, w->fin * MS, "%s: FIN at %lu", who, s->fin_ns / MS);
+	cr_expect_eq(s->fin_ns, w->fin * MS, "%s: FIN at %u", who, (unsigned)(s->fin_ns / MS));
 	cr_expect_eq(s->fin_ack_frame, w->fin_ack, "%s: its ACK in %u", who, s->fin_ack_frame);
 	cr_expect_eq(s->fin_ack_ns, w->fin_ack * MS, "%s: its ACK's time", who);
 	cr_expect_eq(s->rst_frame, w->rst, "%s: RST in %u", who, s->rst_frame);
-	cr_expect_eq(s->rst_ns, w->rst * MS, "%s: RST at %lu", who, s->rst_ns / MS);
+	cr_expect_eq(s->rst_ns, w->rst * MS, "%s: RST at %u", who, (unsigned)(s->rst_ns / MS));
 	cr_expect_eq(stream_anchored(s->stream), w->isn != 0, "%s: anchored", who);
-	cr_expect_eq(stream_end_off(s->stream), w->sent, "%s sent %lu", who,
-		     stream_end_off(s->stream));
-	cr_expect_eq(stream_acked_ns(s->stream, w->sent), w->acked * MS, "%s: acked at %lu", who,
-		     stream_acked_ns(s->stream, w->sent) / MS);
+	cr_expect_eq(stream_end_off(s->stream), w->sent, "%s sent %u", who,
+		     (unsigned)stream_end_off(s->stream));
+	cr_expect_eq(stream_acked_ns(s->stream, w->sent), w->acked * MS, "%s: acked at %u", who,
+		     (unsigned)(stream_acked_ns(s->stream, w->sent) / MS));
 }
 
 static void expect_flow(const struct flow *f, const struct want *w)
@@ -44,7 +44,7 @@ static void expect_flow(const struct flow *f, const struct want *w)
 	cr_expect_eq(f->number, w->number, "number %u", f->number);
 	cr_expect_eq(f->first_frame, w->first, "first frame %u", f->first_frame);
 	cr_expect_eq(f->first_ns, w->first * MS);
-	cr_expect_eq(f->last_ns, w->last * MS, "last at %lu", f->last_ns / MS);
+	cr_expect_eq(f->last_ns, w->last * MS, "last at %u", (unsigned)(f->last_ns / MS));
 	cr_expect_eq(f->packets, w->packets, "%u packets", f->packets);
 	cr_expect_eq(f->syn_frame, w->syn, "SYN in %u", f->syn_frame);
 	cr_expect_eq(f->syn_ns, w->syn * MS);
@@ -54,7 +54,7 @@ static void expect_flow(const struct flow *f, const struct want *w)
 	cr_expect_eq(f->ack_ns, w->ack * MS);
 	cr_expect_eq(f->how, w->how, "ended as %d", f->how);
 	cr_expect_eq(f->closed_by, w->closed_by, "closed by %u", f->closed_by);
-	cr_expect_eq(f->closed_ns, w->closed * MS, "closed at %lu", f->closed_ns / MS);
+	cr_expect_eq(f->closed_ns, w->closed * MS, "closed at %u", (unsigned)(f->closed_ns / MS));
 	expect_history(f, w->history);
 	expect_side(&f->side[0], &w->side[0], "client");
 	expect_side(&f->side[1], &w->side[1], "server");
