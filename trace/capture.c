@@ -19,14 +19,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "trace/capture_route.h"
 #include "trace/decode.h"
+#include "trace/loss_marks.h"
 
 #define BUFFER_MB_MAX    2047U
 #define DISPATCH_PACKETS 65536 /* of one pcap_dispatch() */
 #define DISPATCH_ROUNDS  64
 #define SNAP_LEN_MAX     262144
 #define LOCALS_AGE_NS    (10 * NS_PER_S)
+#define STILL_BLOCKS     5 /* blocks' times without a packet: none is in the ring */
 
 struct handle {
 	pcap_t *pcap; /* NULL: the interface is gone */
@@ -37,7 +40,9 @@ struct handle {
 	bool loopback;
 	uint32_t last_received, last_dropped; /* libpcap's counters have 32 bits */
 	uint64_t received, dropped;
-	uint64_t told_dropped; /* that stood on packets */
+	struct loss_marks losses;
+	uint64_t still_kept; /* packets kept when the counters were read last */
+	uint64_t still_ns;   /* and since when that did not change, monotonic */
 };
 
 struct capture {
@@ -440,13 +445,10 @@ static void pass_packet(u_char *user, const struct pcap_pkthdr *head, const u_ch
 		.wire_len = head->len,
 		.bytes = bytes,
 	};
-	uint64_t dropped;
 
-	dropped = d->h->dropped - d->h->told_dropped;
-	d->h->told_dropped = d->h->dropped;
 	p.iface = d->i;
 	p.link = d->h->link;
-	p.dropped_before = (uint32_t)MIN(dropped, UINT32_MAX);
+	p.dropped_before = loss_marks_pass(&d->h->losses);
 	if (!d->h->loopback)
 		p.direction = direction_of(d->c, &p);
 	d->fn(&p, d->arg);
@@ -455,18 +457,37 @@ static void pass_packet(u_char *user, const struct pcap_pkthdr *head, const u_ch
 static void read_counters(struct handle *h)
 {
 	struct pcap_stat now;
+	uint32_t dropped;
 
 	if (h->pcap == NULL || pcap_stats(h->pcap, &now) != 0)
 		return;
+	dropped = (uint32_t)now.ps_drop - h->last_dropped;
 	h->received += (uint32_t)(now.ps_recv - h->last_received);
-	h->dropped += (uint32_t)(now.ps_drop - h->last_dropped);
+	h->dropped += dropped;
 	h->last_received = now.ps_recv;
 	h->last_dropped = now.ps_drop;
+	loss_marks_note(&h->losses, h->received - h->dropped, dropped);
 }
 
 /*
- * Counters are read after each round: what was lost while the ring was full was lost behind the
- * packets that filled it.
+ * Where the kernel's count and ours drift apart (libpcap rejects packets itself where the kernel's
+ * filter came too late), a while without any packet puts them together: the ring is empty then.
+ */
+static void sync_losses(struct handle *h)
+{
+	uint64_t kept = h->received - h->dropped, now_ns = clock_mono_ns();
+
+	if (kept != h->still_kept) {
+		h->still_kept = kept;
+		h->still_ns = now_ns;
+	} else if (now_ns - h->still_ns > STILL_BLOCKS * CAPTURE_BLOCK_MS * NS_PER_MS) {
+		loss_marks_sync(&h->losses, kept);
+	}
+}
+
+/*
+ * Counters are read before each round: what was lost up to then was lost behind what is in the
+ * ring, and before what comes when the round has made room.
  */
 bool capture_dispatch(struct capture *c, unsigned i, capture_packet fn, void *arg,
 		      char err[CAPTURE_ERROR_MAX])
@@ -475,17 +496,20 @@ bool capture_dispatch(struct capture *c, unsigned i, capture_packet fn, void *ar
 	struct dispatch d = {.c = c, .h = h, .i = i, .fn = fn, .arg = arg};
 
 	for (unsigned round = 0; round < DISPATCH_ROUNDS && h->pcap != NULL; round++) {
-		int n = pcap_dispatch(h->pcap, DISPATCH_PACKETS, pass_packet, (u_char *)&d);
+		int n;
 
+		read_counters(h);
+		n = pcap_dispatch(h->pcap, DISPATCH_PACKETS, pass_packet, (u_char *)&d);
 		if (n < 0) {
 			snprintf(err, CAPTURE_ERROR_MAX, "%s: %s", h->name, pcap_geterr(h->pcap));
 			read_counters(h);
 			handle_close(h);
 			return false;
 		}
-		if (n == 0)
+		if (n == 0) {
+			sync_losses(h);
 			break;
-		read_counters(h);
+		}
 	}
 	return true;
 }
