@@ -243,10 +243,11 @@ static void settle(struct correlate *c, struct exchange *x)
 	x->settled = x->settled_ns == limit_ns;
 }
 
-static bool showed_by(const struct leg_finding *leg, uint32_t iface, uint64_t until_ns)
+/* ---- losses of the capture ------------------------------------------------------------------- */
+
+static bool showed(const struct flow *f, uint32_t iface, uint64_t until_ns)
 {
-	const struct flow *f = leg->place.flow;
-	const struct track *t = f != NULL ? f->user : NULL;
+	const struct track *t = f->user;
 
 	for (uint32_t i = 0; t != NULL && i < t->iface_count; i++)
 		if (t->iface[i].iface == iface && t->iface[i].first_ns <= until_ns)
@@ -254,12 +255,20 @@ static bool showed_by(const struct leg_finding *leg, uint32_t iface, uint64_t un
 	return false;
 }
 
+/* Of a leg that no packet showed, any interface may have lost all. */
+static bool leg_lost_on(const struct leg_finding *leg, uint32_t iface, uint64_t until_ns)
+{
+	if (leg->place.leg == NULL)
+		return false;
+	return leg->place.flow == NULL || showed(leg->place.flow, iface, until_ns);
+}
+
 static bool drop_counts(const void *arg, uint32_t iface)
 {
 	const struct finding *e = arg;
 
-	return showed_by(&e->client, iface, e->settled_ns) ||
-	       showed_by(&e->backend, iface, e->settled_ns);
+	return leg_lost_on(&e->client, iface, e->settled_ns) ||
+	       leg_lost_on(&e->backend, iface, e->settled_ns);
 }
 
 /* Lost on the interfaces of e between its first frame and the moment it settled. */
@@ -271,6 +280,29 @@ static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 		first_ns = e->x->start_ns;
 	return drops_sum(&c->drops, first_ns, e->settled_ns, drop_counts, e);
 }
+
+struct flow_until {
+	const struct flow *flow;
+	uint64_t until_ns;
+};
+
+static bool flow_lost_on(const void *arg, uint32_t iface)
+{
+	const struct flow_until *f = arg;
+
+	return showed(f->flow, iface, f->until_ns);
+}
+
+static uint64_t first_loss(const void *arg, const struct flow *f, uint64_t from_ns,
+			   uint64_t until_ns)
+{
+	const struct flow_until showing = {f, until_ns};
+	const struct correlate *c = arg;
+
+	return drops_first(&c->drops, from_ns, until_ns, flow_lost_on, &showing);
+}
+
+/* ---- what is needed no more ------------------------------------------------------------------ */
 
 /*
  * Two TLS messages may share a record: the next may begin in the middle of the last one that was
@@ -335,10 +367,12 @@ static void give_out(struct correlate *c, struct exchange *x)
 {
 	struct finding *e = &c->finding;
 	uint64_t settled_ns = x->settled_ns;
+	struct finding_losses losses = {c, first_loss};
 	struct finding_places places;
 	struct gave gave = {0};
 
 	place_legs(c, x, MIN(settled_ns, later(x->end_ns, c->o.hold_ns)), &places);
+	places.losses = c->drops.count > 0 ? &losses : NULL;
 	finding_gather(e, &x->x, &places, x->end_ns, settled_ns);
 	e->drops = count_drops(c, e);
 	c->o.exchange(c->o.arg, e);

@@ -51,3 +51,20 @@ uint64_t drops_sum(const struct drops *d, uint64_t from_ns, uint64_t until_ns,
 	}
 	return sum;
 }
+
+uint64_t drops_first(const struct drops *d, uint64_t from_ns, uint64_t until_ns,
+		     bool (*counts)(const void *arg, uint32_t iface), const void *arg)
+{
+	uint64_t first_ns = 0;
+
+	for (uint32_t i = d->count; i > 0; i--) {
+		const struct drop *drop = &d->at[i - 1];
+
+		if (drop->ts_ns + DISORDER_NS < from_ns)
+			break;
+		if (drop->ts_ns > from_ns && drop->ts_ns <= until_ns &&
+		    (first_ns == 0 || drop->ts_ns < first_ns) && counts(arg, drop->iface))
+			first_ns = drop->ts_ns;
+	}
+	return first_ns;
+}

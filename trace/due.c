@@ -9,8 +9,9 @@
 #include <string.h>
 
 #define CAP_FIRST 64U
-#define STEPS_MAX 16U /* an item may stand so many places before the last and still go to the ring */
-#define AHEAD     6U  /* items whose memory is fetched before they come out */
+#define STEPS_MAX \
+	16U      /* an item may stand so many places before the last and still go to the ring */
+#define AHEAD 6U /* items whose memory is fetched before they come out */
 
 void due_fini(struct due *d)
 {

@@ -160,6 +160,7 @@ static void part_gather(struct leg_finding *e, enum part_kind kind, uint64_t set
 	if (!part->exists)
 		return;
 	part->ack_why = NULL;
+	part->ack_is_doubtful = false;
 	part->range = *leg_range(e->place.leg, kind);
 	stream_range_reset(&part->seen);
 	if (e->place.flow == NULL)
@@ -187,6 +188,7 @@ static void leg_gather(struct leg_finding *e, const struct leg_place *place, uin
 	e->is_anchored = false;
 	e->handshake.count = 0;
 	e->close.by = NULL;
+	e->lost_ns = 0;
 	for (unsigned kind = 0; kind < PART_KINDS && place->leg == NULL; kind++)
 		e->part[kind].exists = false;
 	if (place->leg == NULL)
@@ -216,15 +218,61 @@ static void leg_fini(struct leg_finding *e)
 		stream_range_fini(&e->part[kind].seen);
 }
 
+/* ---- losses ---------------------------------------------------------------------------------- */
+
+/*
+ * The first ACK that was captured need not be the first that was sent when the interface lost some
+ * in between: which frame it is stands, how long it took is not known.
+ */
+static void leg_doubt(struct leg_finding *e, const struct finding_losses *losses, uint64_t first_ns,
+		      uint64_t settled_ns)
+{
+	const struct flow *f = e->place.flow;
+
+	if (e->place.leg == NULL || f == NULL)
+		return;
+	e->lost_ns = losses->first(losses->arg, f, first_ns, settled_ns);
+	for (unsigned kind = 0; kind < PART_KINDS && e->lost_ns != 0; kind++) {
+		struct part_finding *p = &e->part[kind];
+
+		if (p->exists && p->seen.acked_ns >= e->lost_ns && p->seen.last_ns != 0)
+			p->ack_is_doubtful = losses->first(losses->arg, f, p->seen.last_ns,
+							   p->seen.acked_ns) != 0;
+	}
+}
+
+static void doubt(struct finding *e, const struct finding_losses *losses)
+{
+	uint64_t first_ns = finding_first_ns(e);
+
+	if (losses == NULL || first_ns == 0)
+		return;
+	leg_doubt(&e->client, losses, first_ns, e->settled_ns);
+	leg_doubt(&e->backend, losses, first_ns, e->settled_ns);
+	for (unsigned i = 0; i < FINDING_TRIES; i++)
+		leg_doubt(&e->tries[i], losses, first_ns, e->settled_ns);
+}
+
 /* ---- phases ---------------------------------------------------------------------------------- */
 
-static void set_moment(struct phase_input *in, enum phase_moment m, const struct part_finding *p,
+static void set_moment(struct phase_input *in, enum phase_moment m, const struct leg_finding *leg,
 		       uint64_t ns)
 {
-	if (!p->exists)
-		return;
-	in->state[m] = ns != 0 ? MOMENT_SEEN : MOMENT_UNSEEN;
+	if (ns == 0)
+		in->state[m] = MOMENT_UNSEEN;
+	else if (leg->lost_ns != 0 && ns >= leg->lost_ns)
+		in->state[m] = MOMENT_DOUBTFUL;
+	else
+		in->state[m] = MOMENT_SEEN;
 	in->at_ns[m] = ns;
+}
+
+/* One of the moments of a part. */
+static void set_part(struct phase_input *in, enum phase_moment m, const struct leg_finding *leg,
+		     enum part_kind kind, uint64_t ns)
+{
+	if (leg->part[kind].exists)
+		set_moment(in, m, leg, ns);
 }
 
 /* Only a handshake that was made for this exchange counts. */
@@ -239,38 +287,35 @@ static void set_handshake(struct phase_input *in, const struct leg_finding *b)
 	in->state[MOMENT_B_SYN] = in->state[MOMENT_B_H] = MOMENT_UNSEEN;
 	if (f == NULL)
 		return;
-	if (f->syn_frame != 0) {
-		in->state[MOMENT_B_SYN] = MOMENT_SEEN;
-		in->at_ns[MOMENT_B_SYN] = f->syn_ns;
-	}
+	if (f->syn_frame != 0)
+		set_moment(in, MOMENT_B_SYN, b, f->syn_ns);
 	end_ns = f->ack_ns;
 	if (end_ns == 0 && !was_used && f->how == FLOW_RST)
 		end_ns = f->closed_ns;
-	if (end_ns != 0) {
-		in->state[MOMENT_B_H] = MOMENT_SEEN;
-		in->at_ns[MOMENT_B_H] = end_ns;
-	} else if (!was_used) {
+	if (end_ns != 0)
+		set_moment(in, MOMENT_B_H, b, end_ns);
+	else if (!was_used)
 		in->state[MOMENT_B_H] = MOMENT_ABSENT;
-	}
 }
 
 static void phases_gather(struct finding *e)
 {
-	const struct part_finding *cr = &e->client.part[PART_REQUEST];
-	const struct part_finding *cp = &e->client.part[PART_RESPONSE];
-	const struct part_finding *br = &e->backend.part[PART_REQUEST];
-	const struct part_finding *bp = &e->backend.part[PART_RESPONSE];
+	const struct leg_finding *c = &e->client, *b = &e->backend;
+	const struct stream_range *cr = &c->part[PART_REQUEST].seen;
+	const struct stream_range *cp = &c->part[PART_RESPONSE].seen;
+	const struct stream_range *br = &b->part[PART_REQUEST].seen;
+	const struct stream_range *bp = &b->part[PART_RESPONSE].seen;
 	struct phase_input in = {0};
 
-	set_moment(&in, MOMENT_C_R0, cr, cr->seen.first_ns);
-	set_moment(&in, MOMENT_C_R1, cr, cr->seen.last_ns);
-	set_moment(&in, MOMENT_B_R1, br, br->seen.last_ns);
-	set_moment(&in, MOMENT_B_P0, bp, bp->seen.first_ns);
-	set_moment(&in, MOMENT_B_P1, bp, bp->seen.last_ns);
-	set_moment(&in, MOMENT_C_P0, cp, cp->seen.first_ns);
-	set_moment(&in, MOMENT_C_P1, cp, cp->seen.last_ns);
-	set_moment(&in, MOMENT_C_P1A, cp, cp->seen.acked_ns);
-	set_handshake(&in, &e->backend);
+	set_part(&in, MOMENT_C_R0, c, PART_REQUEST, cr->first_ns);
+	set_part(&in, MOMENT_C_R1, c, PART_REQUEST, cr->last_ns);
+	set_part(&in, MOMENT_B_R1, b, PART_REQUEST, br->last_ns);
+	set_part(&in, MOMENT_B_P0, b, PART_RESPONSE, bp->first_ns);
+	set_part(&in, MOMENT_B_P1, b, PART_RESPONSE, bp->last_ns);
+	set_part(&in, MOMENT_C_P0, c, PART_RESPONSE, cp->first_ns);
+	set_part(&in, MOMENT_C_P1, c, PART_RESPONSE, cp->last_ns);
+	set_part(&in, MOMENT_C_P1A, c, PART_RESPONSE, cp->acked_ns);
+	set_handshake(&in, b);
 	phases_compute(&in, &e->phases);
 }
 
@@ -302,6 +347,7 @@ void finding_gather(struct finding *e, const struct exchange_record *x,
 	for (unsigned i = 0; i < x->tries_count; i++)
 		leg_gather(&e->tries[i], &places->tries[i], settled_ns);
 	t = times_of(e, places, end_ns);
+	doubt(e, places->losses);
 	leg_close(&e->client, &t);
 	leg_close(&e->backend, &t);
 	for (unsigned i = 0; i < x->tries_count; i++)

@@ -47,7 +47,8 @@ struct close_finding {
 struct part_finding {
 	bool exists; /* the proxy counted bytes of it */
 	/* Only if it exists: */
-	const char *ack_why; /* why there is no ACK, or NULL */
+	const char *ack_why;  /* why there is no ACK, or NULL */
+	bool ack_is_doubtful; /* packets were lost between the last byte and the ACK that was seen */
 	struct byte_range range;
 	struct stream_range seen; /* .known: the packets can be told by offset */
 };
@@ -58,6 +59,8 @@ struct leg_finding {
 	struct handshake_finding handshake; /* for the first exchange on its connection */
 	struct part_finding part[PART_KINDS];
 	struct close_finding close; /* see close_belongs() */
+	uint64_t
+		lost_ns; /* first loss of its interfaces behind the exchange's first frame; 0: none */
 };
 
 struct finding {
@@ -70,10 +73,22 @@ struct finding {
 	uint64_t drops;
 };
 
+/* What the interfaces have lost. */
+struct finding_losses {
+	const void *arg;
+	/*
+	 * The stamp of the packet behind the first loss on an interface that showed f, later than
+	 * from_ns and up to until_ns; 0: nothing was lost.
+	 */
+	uint64_t (*first)(const void *arg, const struct flow *f, uint64_t from_ns,
+			  uint64_t until_ns);
+};
+
 struct finding_places {
 	struct leg_place client;
 	struct leg_place backend;
 	struct leg_place tries[FINDING_TRIES];
+	const struct finding_losses *losses; /* NULL: none at all */
 };
 
 /*

@@ -46,7 +46,8 @@ struct heap_item heap_pop(struct heap *h)
 	first = h->items[0];
 	last = h->items[--h->count];
 	while ((child = 2 * i + 1) < h->count) {
-		if (child + 1 < h->count && heap_item_before(&h->items[child + 1], &h->items[child]))
+		if (child + 1 < h->count &&
+		    heap_item_before(&h->items[child + 1], &h->items[child]))
 			child++;
 		if (!heap_item_before(&h->items[child], &last))
 			break;

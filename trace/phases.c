@@ -209,11 +209,13 @@ static void explain(const struct cuts *c, struct phases *out)
 	if (out->total_us != PHASE_UNKNOWN)
 		return;
 	for (unsigned m = 0; m < PHASE_MOMENTS; m++) {
-		if (c->in->state[m] == MOMENT_UNSEEN) {
-			out->why = "not captured";
-			out->why_word = phase_moment_word(m);
-			return;
-		}
+		if (c->in->state[m] != MOMENT_UNSEEN && c->in->state[m] != MOMENT_DOUBTFUL)
+			continue;
+		out->why = c->in->state[m] == MOMENT_UNSEEN
+				   ? "not captured"
+				   : "perhaps earlier, the capture lost packets";
+		out->why_word = phase_moment_word(m);
+		return;
 	}
 	out->why = "there was no response";
 	if (absent(c, MOMENT_C_R0))

@@ -26,8 +26,9 @@ enum phase_moment {
 };
 
 enum moment_state {
-	MOMENT_ABSENT, /* there is no such moment: no handshake was made, nothing was sent */
-	MOMENT_UNSEEN, /* there is one, but no packet shows it */
+	MOMENT_ABSENT,   /* there is no such moment: no handshake was made, nothing was sent */
+	MOMENT_UNSEEN,   /* there is one, but no packet shows it */
+	MOMENT_DOUBTFUL, /* a packet shows it, but packets before that were lost: it may be older */
 	MOMENT_SEEN,
 };
 

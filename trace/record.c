@@ -140,7 +140,7 @@ static char *put_ack(char *p, const struct part_finding *part)
 		p = PUT(p, ",\"acked_in\":");
 		p = put_decimal(p, s->acked_frame);
 		p = PUT(p, ",\"acked_us\":");
-		if (s->last_frame != 0)
+		if (s->last_frame != 0 && !part->ack_is_doubtful)
 			p = put_signed(p, us_between(s->last_ns, s->acked_ns));
 		else
 			p = PUT(p, "null");
