@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,7 +305,6 @@ void tap_part(struct tap *t, uint64_t id, const struct conn *c, enum tap_part pa
 /* The largest record of an exchange: copied once, to where it is sent from. */
 void tap_end(struct tap *t, const struct exchange_record *x)
 {
-	size_t len = tap_end_len(x->tries_count);
 	struct tap_record head;
 	uint64_t now_ns;
 	char *at;
@@ -312,16 +312,28 @@ void tap_end(struct tap *t, const struct exchange_record *x)
 	if (!tap_active(t))
 		return;
 	now_ns = clock_mono_ns();
-	head = tap_record_head(TAP_END, (uint32_t)len, now_ns);
-	at = tap_ring_add(&t->ring, len);
+	head = tap_record_head(TAP_END, sizeof(struct tap_end), now_ns);
+	at = tap_ring_add(&t->ring, sizeof(struct tap_end));
 	if (at == NULL)
 		return;
 	memcpy(at, &head, sizeof(head));
-	memcpy(at + sizeof(head), x, len - sizeof(head));
+	memcpy(at + offsetof(struct tap_end, x), x, sizeof(*x));
 	tap_commit(t, now_ns);
 }
 
 /* ---- positions ------------------------------------------------------------------------------- */
+
+/*
+ * An end takes a sequence number that no offset counts, and SIOCINQ hides the peer's. It may have
+ * come a moment ago, and no event have told of it yet.
+ */
+static uint8_t tcp_state(int fd)
+{
+	uint8_t state; /* the first field of struct tcp_info */
+	socklen_t len = sizeof(state);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) == 0 ? state : TCP_CLOSE;
+}
 
 /* The order is the contract's: t0, sent, read, SIOCINQ, SIOCOUTQ, t1 (design section 7). */
 static void add_position(struct tap *t, const struct conn *c)
@@ -331,12 +343,16 @@ static void add_position(struct tap *t, const struct conn *c)
 		.before_real_ns = clock_real_ns(),
 		.sent_off = c->sent_off,
 		.read_off = c->read_off,
-		.drained = c->drained,
 	};
 	int inq, outq;
+	uint8_t state;
 
 	if (c->fd < 0 || ioctl(c->fd, SIOCINQ, &inq) != 0 || ioctl(c->fd, SIOCOUTQ, &outq) != 0)
 		return;
+	state = tcp_state(c->fd);
+	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT)
+		return;
+	position.drained = c->drained && state == TCP_ESTABLISHED;
 	position.after_real_ns = clock_real_ns();
 	position.inq = (uint32_t)inq;
 	position.outq = (uint32_t)outq;

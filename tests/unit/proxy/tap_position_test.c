@@ -96,6 +96,40 @@ Test(tap_position, positions_until_anchored)
 	rig_stop(&rig);
 }
 
+/* An end takes a sequence number too: R of the peer's, and S of ours, say no more where one stands. */
+Test(tap_position, connections_that_end)
+{
+	struct rig rig;
+	struct conn c;
+	struct pollfd readable;
+	int other;
+
+	rig_start(&rig);
+	other = tcp_pair(&c, 11);
+	c.drained = true;
+	readable = (struct pollfd){.fd = c.fd, .events = POLLIN};
+	TAILQ_INSERT_TAIL(&rig.conns, &c, all);
+	rig_attach(&rig);
+	rig_run_until(&rig, sizeof(struct tap_open));
+	rig.peer.at = rig.peer.len;
+	tap_peer_send_conn(&rig.peer, TAP_ASK, 11);
+	rig_run_until(&rig, rig.peer.at + sizeof(struct tap_position));
+	cr_expect_eq(take_position(&rig, 11).drained, 1);
+
+	cr_assert(shutdown(other, SHUT_WR) == 0 && poll(&readable, 1, 5000) == 1);
+	tap_position(rig.tap, &c); /* nobody has read the end yet */
+	rig_run_until(&rig, rig.peer.at + sizeof(struct tap_position));
+	cr_expect_eq(take_position(&rig, 11).drained, 0);
+
+	cr_assert(shutdown(c.fd, SHUT_WR) == 0);
+	tap_position(rig.tap, &c);
+	rig_run_ms(&rig, 5);
+	cr_expect_eq(tap_peer_type(&rig.peer), 0);
+	close(other);
+	close(c.fd);
+	rig_stop(&rig);
+}
+
 #define MANY 300
 
 /* All of them, in portions, but for one that closes before its turn. */
