@@ -514,6 +514,11 @@ bool capture_dispatch(struct capture *c, unsigned i, capture_packet fn, void *ar
 	return true;
 }
 
+uint64_t capture_dropped(const struct capture *c, unsigned i)
+{
+	return c->handles[i].dropped;
+}
+
 void capture_counters(struct capture *c, unsigned i, struct capture_counters *out)
 {
 	struct handle *h = &c->handles[i];

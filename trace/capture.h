@@ -69,6 +69,9 @@ struct capture_counters {
 };
 void capture_counters(struct capture *c, unsigned i, struct capture_counters *out);
 
+/* Of them the dropped ones, as counted when it was dispatched last: asks nobody. */
+uint64_t capture_dropped(const struct capture *c, unsigned i);
+
 /* Change to an unprivileged user (only when root) and drop every capability; irreversible. */
 bool capture_drop_rights(char err[CAPTURE_ERROR_MAX]) MUST_CHECK;
 

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "trace/anchor_note.h"
+
 #define BLOCK_INTERFACE      1
 #define BLOCK_PACKET_OLD     2
 #define BLOCK_PACKET_SIMPLE  3
@@ -23,6 +25,7 @@
 #define BLOCK_LEN_MIN        12
 
 #define OPT_END              0
+#define OPT_COMMENT          1
 #define OPT_IF_NAME          2
 #define OPT_IF_TSRESOL       9
 #define OPT_IF_TSOFFSET      14
@@ -163,6 +166,18 @@ static enum capture_file_result add_interface(struct capture_file *f, struct blo
 
 /* ---- packets ---- */
 
+/* Of the comments only what an earlier run has noted about the connection. */
+static void read_comment(const struct cursor *value, struct packet *p)
+{
+	static const char prefix[] = ANCHOR_NOTE_PREFIX;
+	size_t len = cursor_left(value);
+
+	if (len < sizeof(prefix) || memcmp(value->at, prefix, sizeof(prefix) - 1) != 0)
+		return;
+	p->note = value->at;
+	p->note_len = (uint16_t)MIN(len, UINT16_MAX);
+}
+
 static void read_packet_options(const struct capture_file *f, struct cursor *c, struct packet *p)
 {
 	struct cursor value;
@@ -172,6 +187,8 @@ static void read_packet_options(const struct capture_file *f, struct cursor *c, 
 	while (next_option(f, c, &code, &value)) {
 		if (code == OPT_FLAGS && cursor_left(&value) == 4) {
 			p->direction = capture_file_u32(f, &value) & 3U;
+		} else if (code == OPT_COMMENT) {
+			read_comment(&value, p);
 		} else if (code == OPT_DROPCOUNT && cursor_left(&value) == 8) {
 			drops = u64_of(f, &value);
 			p->dropped_before = (uint32_t)MIN(drops, UINT32_MAX);

@@ -107,6 +107,8 @@ struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 		return NULL;
 	track_name(c->ledger, t);
 	track_saw_iface(t, seg->iface, seg->ts_ns);
+	c->has_note = c->o.anchoring != NULL && anchoring_concerns(t, seg, place) &&
+		      anchoring_segment(c->o.anchoring, t, seg, place, &c->note);
 	if (!c->o.is_live && !track_is_named(t) && place->data.known)
 		stream_forget(f->side[place->from].stream, place->data.off);
 	if (f->closed_ns != 0 && !t->is_ended) {
@@ -114,6 +116,19 @@ struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 		correlate_track_ends(c, t, later(f->closed_ns, c->o.hold_ns));
 	}
 	return t;
+}
+
+const struct anchor_note *correlate_note(const struct correlate *c)
+{
+	return c->has_note ? &c->note : NULL;
+}
+
+void correlate_noted(struct correlate *c, const struct anchor_note *note, uint64_t ts_ns,
+		     const struct flow_place *place)
+{
+	c->has_note = true;
+	c->note = *note;
+	anchoring_apply(note, place->flow, place->from, ts_ns);
 }
 
 bool correlate_is_unwanted(struct correlate *c, const struct segment *seg)
@@ -157,6 +172,14 @@ void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *
 		return;
 	conn->closing_ns = later(MAX(c->clock_ns, 1), PATIENCE_NS);
 	TAILQ_INSERT_TAIL(&c->closing, conn, closing);
+}
+
+void correlate_position(struct correlate *c, uint32_t run, const struct tap_position *p)
+{
+	struct conn *conn = ledger_conn(c->ledger, run, p->conn);
+
+	if (conn != NULL && c->o.anchoring != NULL)
+		anchoring_position(c->o.anchoring, conn, p);
 }
 
 void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *begin,
@@ -230,7 +253,7 @@ static void settle(struct correlate *c, struct exchange *x)
 	uint64_t done_ns;
 
 	place_legs(c, x, later(x->end_ns, c->o.hold_ns), &places);
-	done_ns = finding_done_ns(&x->x, &places);
+	done_ns = finding_done_ns(&x->x, &places, later(x->end_ns, c->o.hold_ns));
 	if (finding_is_open_ended(&x->x, &places))
 		limit_ns = UINT64_MAX;
 	if (done_ns != 0) {
@@ -274,11 +297,8 @@ static bool drop_counts(const void *arg, uint32_t iface)
 /* Lost on the interfaces of e between its first frame and the moment it settled. */
 static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 {
-	uint64_t first_ns;
+	uint64_t first_ns = finding_first_ns(e);
 
-	if (c->drops.count == 0)
-		return 0;
-	first_ns = finding_first_ns(e);
 	if (first_ns == 0)
 		first_ns = e->x->start_ns;
 	return drops_sum(&c->drops, first_ns, e->settled_ns, drop_counts, e);

@@ -14,6 +14,7 @@
 
 #include "common/attrib.h"
 #include "common/exchange_record.h"
+#include "trace/anchor_note.h"
 #include "trace/event.h"
 #include "trace/finding.h"
 #include "trace/flow.h"
@@ -38,11 +39,13 @@ struct correlate_options {
 	 * hold_ns is given up. Else everything has been told before the first packet.
 	 */
 	bool is_live;
+	struct anchoring *anchoring; /* live; stays the caller's. NULL: nothing is asked for */
 	void *arg;
 	void (*exchange)(void *arg, const struct finding *e);
 	void (*conn)(void *arg, const struct conn_finding *e);
 };
 
+struct anchoring;
 struct correlate;
 
 /* flows stays the caller's, who adds the segments; flow->user belongs to the correlator. */
@@ -61,6 +64,13 @@ struct ledger *correlate_ledger(struct correlate *c);
 struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 				const struct flow_place *place);
 
+/* What the segment given in last has settled about its flow, for the dump; NULL: nothing. */
+const struct anchor_note *correlate_note(const struct correlate *c);
+
+/* Offline: the dump has this note on the segment given in last. */
+void correlate_noted(struct correlate *c, const struct anchor_note *note, uint64_t ts_ns,
+		     const struct flow_place *place);
+
 /* An interface lost packets before this one (epb_dropcount). */
 void correlate_drops(struct correlate *c, uint32_t iface, uint64_t ts_ns, uint32_t count);
 
@@ -77,6 +87,7 @@ void correlate_listener(struct correlate *c, const struct addr *a);
 
 void correlate_open(struct correlate *c, uint32_t run, const struct tap_open *open);
 void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *close);
+void correlate_position(struct correlate *c, uint32_t run, const struct tap_position *p);
 void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *begin,
 		     uint64_t real_ns);
 void correlate_exchange(struct correlate *c, const struct exchange_record *record);

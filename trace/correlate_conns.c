@@ -37,6 +37,8 @@ static void drop_conn(struct correlate *c, struct conn *conn)
 		TAILQ_REMOVE(&c->closing, conn, closing);
 	conn->closing_ns = 0;
 	track_forget_conn(conn);
+	if (c->o.anchoring != NULL)
+		anchoring_forget(c->o.anchoring, conn);
 	if (conn->use_count ==
 	    0) /* else memory was missing for an exchange: it stays until the end */
 		ledger_drop_conn(c->ledger, conn);

@@ -7,6 +7,7 @@
 #ifndef TRACE_CORRELATE_STATE_H
 #define TRACE_CORRELATE_STATE_H
 
+#include "trace/anchoring.h"
 #include "trace/correlate.h"
 #include "trace/drops.h"
 #include "trace/due.h"
@@ -38,6 +39,8 @@ struct correlate {
 	uint32_t listener_count;
 	struct correlate_counters count;
 	struct finding finding; /* of the exchange at hand */
+	bool has_note;          /* of the segment at hand */
+	struct anchor_note note;
 };
 
 static inline uint64_t later(uint64_t ns, uint64_t by_ns)

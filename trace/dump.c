@@ -82,13 +82,13 @@ static uint32_t kept_bytes(const struct dump *d, const struct dump_packet *packe
 	return MIN(packet->p.cap_len, keep);
 }
 
-static void write_packet(struct dump *d, const struct dump_packet *packet, const uint8_t *bytes,
-			 bool is_told)
+static void write_packet(struct dump *d, const struct dump_packet *packet, const uint8_t *bytes)
 {
+	char note[ANCHOR_NOTE_TEXT_MAX];
 	struct packet p = packet->p;
 
 	d->count.packets++;
-	if (!is_told)
+	if (!comments_are_told(&packet->place))
 		d->count.uncommented++;
 	if (!d->has_file)
 		return;
@@ -98,22 +98,37 @@ static void write_packet(struct dump *d, const struct dump_packet *packet, const
 	if (p.direction == PACKET_DIRECTION_UNKNOWN && packet->place.track != NULL)
 		p.direction = track_direction(packet->place.track, packet->place.from);
 	comments_write(&packet->place, &d->comments);
+	if (packet->note != NULL) {
+		anchor_note_write(packet->note, note);
+		d->comments.at[d->comments.count++] = note;
+	}
 	if (!pcapng_packet(d->w, &p, d->comments.at, d->comments.count))
 		lose(d, "it cannot be written");
 }
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-static void queue_pop(struct dump *d, bool is_told)
+static void queue_pop(struct dump *d)
 {
 	struct waiting *w = STAILQ_FIRST(&d->queue);
 
 	STAILQ_REMOVE_HEAD(&d->queue, link);
 	d->bytes -= sizeof(*w) + kept_bytes(d, &w->packet);
-	write_packet(d, &w->packet, w->bytes, is_told);
+	write_packet(d, &w->packet, w->bytes);
 	if (w->packet.place.track != NULL)
 		track_unref(w->packet.place.track);
+	free((void *)(uintptr_t)w->packet.note);
 	free(w);
+}
+
+/* Notes are rare, so that the queue has no room for them. */
+static const struct anchor_note *copy_note(const struct anchor_note *note)
+{
+	struct anchor_note *copy = note != NULL ? malloc(sizeof(*copy)) : NULL;
+
+	if (copy != NULL)
+		*copy = *note;
+	return copy;
 }
 
 static bool queue_push(struct dump *d, const struct dump_packet *packet)
@@ -126,6 +141,7 @@ static bool queue_push(struct dump *d, const struct dump_packet *packet)
 	w->packet = *packet;
 	memcpy(w->bytes, packet->p.bytes, keep);
 	w->packet.p.bytes = NULL;
+	w->packet.note = copy_note(packet->note);
 	if (packet->place.track != NULL)
 		track_ref(packet->place.track);
 	STAILQ_INSERT_TAIL(&d->queue, w, link);
@@ -138,27 +154,17 @@ static bool may_wait(const struct dump *d)
 	return d->o.hold_ns > 0 && d->bytes < d->o.queue_bytes;
 }
 
-/* Whoever is first, whether it was told or not. */
-static void queue_force(struct dump *d)
-{
-	queue_pop(d, comments_are_told(&STAILQ_FIRST(&d->queue)->packet.place));
-}
-
 void dump_put(struct dump *d, const struct dump_packet *packet)
 {
-	if (STAILQ_EMPTY(&d->queue)) {
-		bool is_told = comments_are_told(&packet->place);
-
-		if (is_told || !may_wait(d)) {
-			write_packet(d, packet, packet->p.bytes, is_told);
-			return;
-		}
+	if (STAILQ_EMPTY(&d->queue) && (!may_wait(d) || comments_are_told(&packet->place))) {
+		write_packet(d, packet, packet->p.bytes);
+		return;
 	}
 	while (!STAILQ_EMPTY(&d->queue) && d->bytes >= d->o.queue_bytes)
-		queue_force(d);
+		queue_pop(d);
 	if (!queue_push(d, packet)) {
 		dump_drain(d);
-		write_packet(d, packet, packet->p.bytes, comments_are_told(&packet->place));
+		write_packet(d, packet, packet->p.bytes);
 	}
 }
 
@@ -168,18 +174,17 @@ void dump_release(struct dump *d, uint64_t now_ns)
 
 	while ((w = STAILQ_FIRST(&d->queue)) != NULL) {
 		bool is_late = w->packet.p.ts_ns + d->o.hold_ns <= now_ns;
-		bool is_told = comments_are_told(&w->packet.place);
 
-		if (!is_late && !is_told)
+		if (!is_late && !comments_are_told(&w->packet.place))
 			return;
-		queue_pop(d, is_told);
+		queue_pop(d);
 	}
 }
 
 void dump_drain(struct dump *d)
 {
 	while (!STAILQ_EMPTY(&d->queue))
-		queue_force(d);
+		queue_pop(d);
 }
 
 void dump_flush(struct dump *d)

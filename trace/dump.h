@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/attrib.h"
+#include "trace/anchor_note.h"
 #include "trace/comments.h"
 #include "trace/packet.h"
 #include "trace/pcapng.h"
@@ -40,6 +41,7 @@ struct dump_packet {
 	struct packet p;
 	struct comment_place place;
 	uint32_t payload_off;
+	const struct anchor_note *note; /* NULL: none; valid for the call */
 };
 
 /* In frame order. Bytes are copied when it has to wait; a reference to the track is held then. */

@@ -16,14 +16,14 @@ struct exchange_times {
 	uint64_t settled_ns;
 };
 
-static inline const struct stream *stream_of(const struct leg_place *p, enum part_kind kind)
+static const struct stream *stream_of(const struct leg_place *p, enum part_kind kind)
 {
 	unsigned side = part_is_ours(p->which, kind) ? p->our_side : 1 - p->our_side;
 
 	return p->flow->side[side].stream;
 }
 
-static inline bool part_exists(const struct leg_record *leg, enum part_kind kind)
+static bool part_exists(const struct leg_record *leg, enum part_kind kind)
 {
 	const struct byte_range *r = leg_range(leg, kind);
 
@@ -33,18 +33,15 @@ static inline bool part_exists(const struct leg_record *leg, enum part_kind kind
 /* ---- when it is done ------------------------------------------------------------------------- */
 
 /* False: something of the leg is still on its way. */
-static bool leg_is_done(const struct leg_place *p, uint64_t *done_ns)
+static bool leg_is_done(const struct leg_place *p, uint64_t known_ns, uint64_t *done_ns)
 {
 	if (p->leg == NULL || p->flow == NULL)
 		return true;
 	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
-		const struct stream *s;
+		const struct stream *s = stream_of(p, kind);
 		uint64_t ns;
 
-		if (!part_exists(p->leg, kind))
-			continue;
-		s = stream_of(p, kind);
-		if (!stream_anchored(s))
+		if (!part_exists(p->leg, kind) || !stream_anchored_at(s, known_ns))
 			continue;
 		ns = stream_acked_ns(s, leg_range(p->leg, kind)->past);
 		if (ns == 0)
@@ -63,7 +60,8 @@ bool finding_is_open_ended(const struct exchange_record *x, const struct finding
 					       byte_range_exists(&x->client.tunnel_down));
 }
 
-uint64_t finding_done_ns(const struct exchange_record *x, const struct finding_places *places)
+uint64_t finding_done_ns(const struct exchange_record *x, const struct finding_places *places,
+			 uint64_t known_ns)
 {
 	uint64_t done_ns = 1; /* nothing to follow: done since ever */
 
@@ -72,19 +70,29 @@ uint64_t finding_done_ns(const struct exchange_record *x, const struct finding_p
 		if (done_ns == 0)
 			return 0;
 	}
-	if (!leg_is_done(&places->client, &done_ns) || !leg_is_done(&places->backend, &done_ns))
+	if (!leg_is_done(&places->client, known_ns, &done_ns) ||
+	    !leg_is_done(&places->backend, known_ns, &done_ns))
 		return 0;
 	for (unsigned i = 0; i < x->tries_count; i++)
-		if (!leg_is_done(&places->tries[i], &done_ns))
+		if (!leg_is_done(&places->tries[i], known_ns, &done_ns))
 			return 0;
 	return done_ns;
 }
 
 /* ---- handshake and close --------------------------------------------------------------------- */
 
-bool flow_is_anchored(const struct flow *f)
+const char *flow_anchor(const struct flow *f, uint64_t ns)
 {
-	return stream_anchored(f->side[0].stream) || stream_anchored(f->side[1].stream);
+	const char *word = "none";
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (!stream_anchored_at(f->side[i].stream, ns))
+			continue;
+		if (stream_is_late(f->side[i].stream))
+			return "position";
+		word = "syn";
+	}
+	return word;
 }
 
 void handshake_gather(struct handshake_finding *h, const struct flow *f)
@@ -188,7 +196,7 @@ static bool close_belongs(const struct leg_place *p, const struct exchange_times
 static void leg_gather(struct leg_finding *e, const struct leg_place *place, uint64_t settled_ns)
 {
 	e->place = *place;
-	e->is_anchored = false;
+	e->anchor = NULL;
 	e->handshake.count = 0;
 	e->close.by = NULL;
 	e->lost_ns = 0;
@@ -200,21 +208,16 @@ static void leg_gather(struct leg_finding *e, const struct leg_place *place, uin
 		part_gather(e, kind, settled_ns);
 	if (place->flow == NULL)
 		return;
-	e->is_anchored = flow_is_anchored(place->flow);
+	e->anchor = flow_anchor(place->flow, settled_ns);
 	if (place->leg->nth == 1)
 		handshake_gather(&e->handshake, place->flow);
-}
-
-static bool is_closing(const struct leg_place *p)
-{
-	return p->flow != NULL && p->flow->how != FLOW_OPEN;
 }
 
 static void leg_close(struct leg_finding *e, const struct exchange_times *t)
 {
 	const struct leg_place *p = &e->place;
 
-	if (p->leg == NULL || !is_closing(p))
+	if (p->leg == NULL || p->flow == NULL || p->flow->how == FLOW_OPEN)
 		return;
 	if (close_belongs(p, t))
 		close_gather(&e->close, p->flow, p->which, p->our_side, t->settled_ns);
@@ -251,13 +254,13 @@ static void leg_doubt(struct leg_finding *e, const struct finding_losses *losses
 
 static void doubt(struct finding *e, const struct finding_losses *losses)
 {
-	uint64_t first_ns = losses != NULL ? finding_first_ns(e) : 0;
+	uint64_t first_ns = finding_first_ns(e);
 
-	if (first_ns == 0)
+	if (losses == NULL || first_ns == 0)
 		return;
 	leg_doubt(&e->client, losses, first_ns, e->settled_ns);
 	leg_doubt(&e->backend, losses, first_ns, e->settled_ns);
-	for (unsigned i = 0; i < e->x->tries_count; i++)
+	for (unsigned i = 0; i < FINDING_TRIES; i++)
 		leg_doubt(&e->tries[i], losses, first_ns, e->settled_ns);
 }
 
@@ -329,20 +332,11 @@ static void phases_gather(struct finding *e)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static bool any_is_closing(const struct finding *e)
-{
-	bool any = is_closing(&e->client.place) || is_closing(&e->backend.place);
-
-	for (unsigned i = 0; i < e->x->tries_count; i++)
-		any = any || is_closing(&e->tries[i].place);
-	return any;
-}
-
 static struct exchange_times times_of(const struct finding *e, const struct finding_places *places,
 				      uint64_t end_ns)
 {
 	struct exchange_times t = {.begin_ns = finding_first_ns(e),
-				   .done_ns = finding_done_ns(e->x, places),
+				   .done_ns = finding_done_ns(e->x, places, e->settled_ns),
 				   .settled_ns = e->settled_ns};
 
 	if (t.begin_ns == 0 || t.begin_ns > e->x->start_ns)
@@ -351,22 +345,11 @@ static struct exchange_times times_of(const struct finding *e, const struct find
 	return t;
 }
 
-static void closes_gather(struct finding *e, const struct finding_places *places, uint64_t end_ns)
-{
-	struct exchange_times t;
-
-	if (!any_is_closing(e))
-		return;
-	t = times_of(e, places, end_ns);
-	leg_close(&e->client, &t);
-	leg_close(&e->backend, &t);
-	for (unsigned i = 0; i < e->x->tries_count; i++)
-		leg_close(&e->tries[i], &t);
-}
-
 void finding_gather(struct finding *e, const struct exchange_record *x,
 		    const struct finding_places *places, uint64_t end_ns, uint64_t settled_ns)
 {
+	struct exchange_times t;
+
 	e->x = x;
 	e->settled_ns = settled_ns;
 	e->drops = 0;
@@ -374,8 +357,12 @@ void finding_gather(struct finding *e, const struct exchange_record *x,
 	leg_gather(&e->backend, &places->backend, settled_ns);
 	for (unsigned i = 0; i < x->tries_count; i++)
 		leg_gather(&e->tries[i], &places->tries[i], settled_ns);
+	t = times_of(e, places, end_ns);
 	doubt(e, places->losses);
-	closes_gather(e, places, end_ns);
+	leg_close(&e->client, &t);
+	leg_close(&e->backend, &t);
+	for (unsigned i = 0; i < x->tries_count; i++)
+		leg_close(&e->tries[i], &t);
 	phases_gather(e);
 }
 

@@ -55,7 +55,7 @@ struct part_finding {
 
 struct leg_finding {
 	struct leg_place place;
-	bool is_anchored;
+	const char *anchor;                 /* flow_anchor(); NULL: there is no flow */
 	struct handshake_finding handshake; /* for the first exchange on its connection */
 	struct part_finding part[PART_KINDS];
 	struct close_finding close; /* see close_belongs() */
@@ -100,11 +100,11 @@ bool finding_is_open_ended(const struct exchange_record *x, const struct finding
 /*
  * The stamp at which all bytes of the exchange that can be followed are acknowledged, or their
  * connections are closed; of an open-ended one, not before its client's connection is. 0: not yet.
- * Legs without a flow, and directions whose first sequence number is not known, cannot be followed
- * and do not count.
+ * Legs without a flow, and directions whose sequence numbers were not known at known_ns, cannot be
+ * followed and do not count.
  */
-uint64_t finding_done_ns(const struct exchange_record *x,
-			 const struct finding_places *places) MUST_CHECK;
+uint64_t finding_done_ns(const struct exchange_record *x, const struct finding_places *places,
+			 uint64_t known_ns) MUST_CHECK;
 
 /*
  * Everything that packets stamped up to settled_ns show. end_ns: the proxy's end of it. What e held
@@ -121,6 +121,11 @@ uint64_t finding_first_ns(const struct finding *e);
 void handshake_gather(struct handshake_finding *h, const struct flow *f);
 void close_gather(struct close_finding *c, const struct flow *f, enum tap_leg leg,
 		  unsigned our_side, uint64_t until_ns);
-bool flow_is_anchored(const struct flow *f);
+
+/*
+ * How the sequence numbers of its bytes were known at that moment, of either direction: "syn",
+ * "position" (told by the proxy), "none".
+ */
+const char *flow_anchor(const struct flow *f, uint64_t ns) MUST_CHECK;
 
 #endif

@@ -20,6 +20,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "trace/anchoring.h"
 #include "trace/capture.h"
 #include "trace/outputs.h"
 #include "trace/pipeline.h"
@@ -33,6 +34,7 @@
 #define BUSY_MS       4
 #define IDLE_MS       250
 #define HEADERS_SNAP  256
+#define CLOCK_STEP_NS (5 * NS_PER_MS)
 
 enum live_state {
 	LIVE_RUNS,
@@ -50,7 +52,10 @@ struct live {
 	unsigned endpoint_count;
 	bool has_endpoints; /* the first set is complete */
 	struct tap_client *tap;
+	struct anchoring *anchoring;
 	struct capture *capture;
+	uint64_t dropped[CAPTURE_MAX]; /* as told to anchoring */
+	uint64_t clocks_apart_ns;      /* CLOCK_REALTIME less CLOCK_MONOTONIC */
 	bool is_gone[CAPTURE_MAX];
 	struct sorter *sorter;
 	struct outputs files;
@@ -94,7 +99,20 @@ static void on_open(void *arg, const struct tap_message *m, const struct tap_ope
 {
 	struct live *l = arg;
 
-	correlate_open(pipeline_correlate(l->pipeline), m->run, r);
+	struct correlate *c = pipeline_correlate(l->pipeline);
+	struct conn *conn;
+
+	correlate_open(c, m->run, r);
+	conn = ledger_conn(correlate_ledger(c), m->run, r->conn);
+	if (conn != NULL)
+		anchoring_open(l->anchoring, conn, m->worker, r->live != 0);
+}
+
+static void on_position(void *arg, const struct tap_message *m, const struct tap_position *r)
+{
+	struct live *l = arg;
+
+	correlate_position(pipeline_correlate(l->pipeline), m->run, r);
 }
 
 static void on_begin(void *arg, const struct tap_message *m, const struct tap_begin *r)
@@ -184,10 +202,42 @@ static bool describe_interfaces(struct live *l)
 	return written && (l->files.dump == NULL || pcapng_flush(l->files.dump));
 }
 
+static void ask(void *arg, uint16_t worker, uint64_t conn)
+{
+	struct live *l = arg;
+
+	tap_client_tell(l->tap, TAP_ASK, worker, conn);
+}
+
+static void anchored(void *arg, uint16_t worker, uint64_t conn)
+{
+	struct live *l = arg;
+
+	tap_client_tell(l->tap, TAP_ANCHORED, worker, conn);
+}
+
+static uint64_t clocks_apart(void)
+{
+	return clock_real_ns() - clock_mono_ns();
+}
+
+/* The captures run. */
+static bool make_anchoring(struct live *l, char err[OUTPUTS_ERROR_MAX])
+{
+	const struct anchoring_calls calls = {.arg = l, .ask = ask, .anchored = anchored};
+
+	l->clocks_apart_ns = clocks_apart();
+	l->anchoring = anchoring_new(&calls, clock_real_ns());
+	if (l->anchoring == NULL)
+		snprintf(err, OUTPUTS_ERROR_MAX, "no memory");
+	return l->anchoring != NULL;
+}
+
 static bool make_pipeline(struct live *l, char err[OUTPUTS_ERROR_MAX])
 {
 	struct pipeline_options o = {
 		.is_live = true,
+		.anchoring = l->anchoring,
 		.has_run = true,
 		.run = l->run,
 		.hold_ns = l->o->hold_ms * NS_PER_MS,
@@ -236,6 +286,7 @@ static bool start(struct live *l)
 					.hello = on_hello,
 					.endpoint = on_endpoint,
 					.open = on_open,
+					.position = on_position,
 					.begin = on_begin,
 					.progress = on_progress,
 					.part = on_part,
@@ -254,7 +305,7 @@ static bool start(struct live *l)
 			 strerror(errno));
 		goto fail;
 	}
-	if (!make_pipeline(l, err) || !capture_drop_rights(err))
+	if (!make_anchoring(l, err) || !make_pipeline(l, err) || !capture_drop_rights(err))
 		goto fail;
 	l->start_ns = clock_real_ns();
 	pipeline_clock(l->pipeline, l->start_ns - LAG_NS, l->start_ns);
@@ -288,6 +339,25 @@ static void drain_captures(struct live *l)
 			continue;
 		l->is_gone[i] = true;
 		log_error("capture ends: %s", err);
+	}
+}
+
+/*
+ * What was lost may have been a packet that a position speaks of; and when the clock was set, stamps
+ * do not tell which came first.
+ */
+static void note_losses(struct live *l)
+{
+	uint64_t apart_ns = clocks_apart(), step_ns = apart_ns - l->clocks_apart_ns;
+	bool is_set = step_ns > CLOCK_STEP_NS && step_ns < 0 - CLOCK_STEP_NS;
+
+	l->clocks_apart_ns = apart_ns;
+	for (unsigned i = 0; i < capture_count(l->capture); i++) {
+		uint64_t dropped = capture_dropped(l->capture, i);
+
+		if (dropped != l->dropped[i] || is_set)
+			anchoring_lost(l->anchoring, i, clock_real_ns());
+		l->dropped[i] = dropped;
 	}
 }
 
@@ -348,9 +418,12 @@ static void turn(struct live *l)
 	uint64_t complete_ns = now_ns - LAG_NS;
 
 	drain_captures(l);
+	note_losses(l);
 	read_signals(l);
 	drain_tap(l);
 	release(l, complete_ns);
+	anchoring_run(l->anchoring, now_ns);
+	tap_client_flush(l->tap);
 	pipeline_clock(l->pipeline, MIN(complete_ns, tap_client_told_ns(l->tap, now_ns)), now_ns);
 	if (now_ns - l->flushed_ns >= FLUSH_NS) {
 		pipeline_flush(l->pipeline);
@@ -375,7 +448,7 @@ static void add_polled(struct live *l, unsigned *count, int fd)
 static void wait_for_more(struct live *l)
 {
 	bool is_busy = l->state != LIVE_RUNS || sorter_bytes(l->sorter) > 0 ||
-		       !pipeline_is_idle(l->pipeline);
+		       !pipeline_is_idle(l->pipeline) || anchoring_is_waiting(l->anchoring);
 	unsigned count = 0;
 
 	add_polled(l, &count, l->signal_fd);
@@ -445,6 +518,7 @@ static void finish(struct live *l)
 static void live_fini(struct live *l)
 {
 	pipeline_free(l->pipeline);
+	anchoring_free(l->anchoring);
 	outputs_close(&l->files);
 	sorter_free(l->sorter);
 	capture_close(l->capture);

@@ -39,7 +39,9 @@ struct packet {
 	uint32_t
 		dropped_before; /* packets the interface lost since its previous one (epb_dropcount) */
 	uint8_t direction;      /* enum packet_direction, as far as the capture knows */
+	uint16_t note_len;
 	const uint8_t *bytes; /* cap_len; owned by whoever passes the packet, valid for the call */
+	const uint8_t *note;  /* an anchor note (anchor_note.h) that a file has on it, or NULL */
 };
 
 enum tcp_flag {
@@ -73,10 +75,6 @@ struct segment {
 	uint16_t mss;   /* option, 0: none */
 	uint8_t wscale; /* option, SEGMENT_NO_WSCALE: none */
 	uint8_t sack_count;
-	bool is_short;       /* it says that its header is shorter than one can be */
-	bool is_cut;         /* not all of its header was captured */
-	bool sack_permitted; /* option of a SYN */
-	uint16_t mptcp;      /* a bit per subtype of the MPTCP options in it (RFC 8684 section 3) */
 	bool has_ts;
 	uint32_t tsval;
 	uint32_t tsecr;

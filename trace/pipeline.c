@@ -85,6 +85,7 @@ struct pipeline *pipeline_new(const struct pipeline_options *o)
 				 .payload = o->payload};
 	struct correlate_options c = {.hold_ns = o->hold_ns,
 				      .is_live = o->is_live,
+				      .anchoring = o->anchoring,
 				      .arg = p,
 				      .exchange = on_exchange,
 				      .conn = on_conn};
@@ -160,6 +161,16 @@ static void number_packet(struct pipeline *p, struct packet *packet)
 	correlate_drops(p->correlate, packet->iface, packet->ts_ns, packet->dropped_before);
 }
 
+/* A dump of ours says what the live run knew. */
+static void read_note(struct pipeline *p, const struct packet *packet,
+		      const struct flow_place *place)
+{
+	struct anchor_note note;
+
+	if (anchor_note_read(packet->note, packet->note_len, &note))
+		correlate_noted(p->correlate, &note, packet->ts_ns, place);
+}
+
 static void add_segment(struct pipeline *p, struct dump_packet *d, struct segment *seg)
 {
 	struct flow_place place;
@@ -173,6 +184,9 @@ static void add_segment(struct pipeline *p, struct dump_packet *d, struct segmen
 	d->place.track = correlate_segment(p->correlate, seg, &place);
 	if (d->place.track == NULL)
 		return;
+	if (d->p.note != NULL)
+		read_note(p, &d->p, &place);
+	d->note = correlate_note(p->correlate);
 	d->place.from = place.from;
 	d->place.is_known = place.data.known || place.acked_past > place.acked_from;
 	d->place.len = place.data.known ? place.data.new_bytes + place.data.old_bytes : 0;

@@ -16,8 +16,9 @@
 #include "trace/pcapng.h"
 
 struct pipeline_options {
-	bool is_live; /* see correlate_options */
-	bool has_run; /* run is that of every record */
+	bool is_live;                /* see correlate_options */
+	struct anchoring *anchoring; /* see correlate_options */
+	bool has_run;                /* run is that of every record */
 	uint32_t run;
 	uint64_t hold_ns;
 	const char *dump_name; /* in the records; NULL: null. Kept, not copied */

@@ -177,16 +177,17 @@ static char *put_part(char *p, const struct part_finding *part)
 	return p;
 }
 
-static char *put_stream(char *p, const struct flow *f, bool is_anchored)
+static char *put_stream(char *p, const struct flow *f, const char *anchor)
 {
 	p = PUT(p, ",\"stream\":");
 	p = f != NULL ? put_decimal(p, f->number) : PUT(p, "null");
-	return is_anchored ? PUT(p, ",\"anchor\":\"syn\"") : PUT(p, ",\"anchor\":\"none\"");
+	p = PUT(p, ",\"anchor\":");
+	return put_word(p, anchor != NULL ? anchor : "none");
 }
 
 static char *put_leg_body(char *p, const struct leg_finding *e)
 {
-	p = put_stream(p, e->place.flow, e->is_anchored);
+	p = put_stream(p, e->place.flow, e->anchor);
 	p = put_handshake(p, &e->handshake);
 	p = PUT(p, ",\"request\":");
 	p = put_part(p, &e->part[PART_REQUEST]);
@@ -420,7 +421,7 @@ static size_t put_conn(char *out, const struct record_conn *r)
 	const struct flow *f = r->e->flow;
 	char *p = put_conn_name(out, r);
 
-	p = put_stream(p, f, f != NULL && flow_is_anchored(f));
+	p = put_stream(p, f, f != NULL ? flow_anchor(f, UINT64_MAX) : NULL);
 	p = put_conn_ends(p, r->e);
 	p = put_conn_flow(p, r->e);
 	p = put_conn_exchanges(p, r->e->conn);

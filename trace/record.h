@@ -2,6 +2,11 @@
  * record.h -- lines of flows.ndjson and conns.ndjson (design section 6).
  *
  * Beyond the design's text:
+ * - `anchor` says how the sequence numbers of the connection are known: "syn" (or SYN/ACK captured),
+ *   "position" (of one direction at least, by positions that the proxy told and the packets prove;
+ *   the dump notes them, see anchor_note.h), "none". It counts for an exchange when the packet that
+ *   proved it is stamped up to `settled`. Parts of a direction without are null; bytes that passed
+ *   before the capture are missing_bytes, and acked_in is null when the ACK may have as well.
  * - `handshake` stands on a leg only for the first exchange on its connection (nth 1); its frames
  *   are those that were seen, `us` is null unless the SYN and the last ACK both were.
  * - `acked_us` runs from the first frame that carried the last byte to the first ACK that covers

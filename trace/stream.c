@@ -19,6 +19,9 @@
 /* Its low 32 bits are zero: the first sequence number seen is that of every multiple of 2^32. */
 #define POS_START (1ULL << 62)
 
+/* So many marks of a kind are kept while no place is known: nobody says what is needed of them. */
+#define UNPLACED_MAX 32768U
+
 struct stream {
 	struct mark_list pieces;  /* bytes seen */
 	struct mark_list repeats; /* bytes seen again */
@@ -30,8 +33,13 @@ struct stream {
 	uint64_t end_pos;   /* past the highest byte seen */
 	uint64_t acked_pos;
 	uint64_t fin_pos;
+	uint64_t from_ns;       /* zero_pos is known since then */
+	uint64_t void_ns;       /* and is void since then; 0: it is not */
+	uint64_t first_ack_pos; /* when it was not captured from the start; else 0 */
+	uint64_t shed_pos;      /* what stood below was given up before a place was known */
 	bool based;
 	bool anchored;
+	bool late;
 	bool acked_known;
 	bool fin_known;
 };
@@ -54,6 +62,16 @@ void stream_free(struct stream *s)
 bool stream_anchored(const struct stream *s)
 {
 	return s->anchored;
+}
+
+bool stream_anchored_at(const struct stream *s, uint64_t ns)
+{
+	return s->zero_pos != 0 && s->from_ns <= ns && (s->void_ns == 0 || ns < s->void_ns);
+}
+
+bool stream_is_late(const struct stream *s)
+{
+	return s->late;
 }
 
 size_t stream_memory(const struct stream *s)
@@ -122,9 +140,9 @@ static void set_zero(struct stream *s, uint64_t zero_pos)
 {
 	s->anchored = true;
 	s->zero_pos = zero_pos;
-	s->floor_pos = zero_pos;
+	s->floor_pos = MAX(zero_pos, s->shed_pos);
 	s->end_pos = MAX(s->end_pos, zero_pos);
-	if (!s->acked_known || s->acked_pos < zero_pos) {
+	if (s->acked_known ? s->acked_pos < zero_pos : !s->late) {
 		s->acked_known = true;
 		s->acked_pos = zero_pos;
 	}
@@ -133,21 +151,32 @@ static void set_zero(struct stream *s, uint64_t zero_pos)
 
 void stream_anchor(struct stream *s, uint32_t isn)
 {
-	if (s->anchored)
+	if (s->zero_pos != 0)
 		return;
+	s->first_ack_pos = 0;
 	set_base(s, isn + 1);
 	set_zero(s, pos_of_seq(s, isn + 1, POS_START));
 }
 
-void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off)
+void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off, uint64_t from_ns)
 {
 	uint64_t pos;
 
-	if (s->anchored)
+	if (s->zero_pos != 0 || off >= POS_START / 2)
 		return;
 	set_base(s, seq);
 	pos = pos_of_seq(s, seq, near_pos(s));
-	set_zero(s, pos - MIN(off, pos));
+	s->late = true;
+	s->from_ns = from_ns;
+	set_zero(s, pos - off);
+}
+
+void stream_unanchor(struct stream *s, uint64_t from_ns)
+{
+	if (!s->late || !s->anchored)
+		return;
+	s->anchored = false;
+	s->void_ns = from_ns;
 }
 
 /*
@@ -157,6 +186,20 @@ void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off)
 static bool is_probe(const struct stream *s, uint64_t pos, uint64_t past)
 {
 	return past - pos == 1 && s->acked_known && past == s->acked_pos && pos > s->end_pos;
+}
+
+/* Give up the older half. */
+static void shed(struct stream *s, const struct mark_list *l)
+{
+	s->shed_pos = MAX(s->shed_pos, mark_list_get(l, l->count / 2)->pos);
+	s->floor_pos = s->shed_pos;
+	drop_below(s, s->shed_pos, s->shed_pos);
+}
+
+static inline void shed_unplaced(struct stream *s, const struct mark_list *l)
+{
+	if (UNLIKELY(l->count >= UNPLACED_MAX) && s->zero_pos == 0)
+		shed(s, l);
 }
 
 static bool add_repeat(struct stream *s, const struct mark *m)
@@ -230,6 +273,7 @@ bool stream_add(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t seq, 
 		kept = add_overlapping(s, &m, place);
 	}
 	s->end_pos = MAX(s->end_pos, past);
+	shed_unplaced(s, &s->pieces);
 	return kept;
 }
 
@@ -248,12 +292,15 @@ bool stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, 
 		return true;
 	if (!mark_list_insert(&s->acks, s->acks.count, &m))
 		return false;
-	if (s->anchored) {
+	if (s->anchored && s->acked_known) {
 		*from = s->acked_pos - s->zero_pos;
 		*past = m.pos - s->zero_pos;
 	}
+	if (!s->acked_known)
+		s->first_ack_pos = m.pos;
 	s->acked_known = true;
 	s->acked_pos = m.pos;
+	shed_unplaced(s, &s->acks);
 	return true;
 }
 
@@ -312,8 +359,6 @@ static void query_carried(const struct stream *s, uint64_t first, uint64_t past,
 static void query_repeated(const struct stream *s, uint64_t first, uint64_t past, uint64_t until_ns,
 			   struct stream_range *out)
 {
-	if (s->repeats.count == 0)
-		return;
 	for (uint32_t i = find_repeat(s, first); i < s->repeats.count; i++) {
 		const struct mark *m = mark_list_get(&s->repeats, i);
 		uint64_t from = MAX(first, m->pos), to = MIN(past, mark_past(m));
@@ -335,13 +380,22 @@ static const struct mark *find_ack(const struct stream *s, uint64_t past)
 	return i < s->acks.count ? mark_list_get(&s->acks, i) : NULL;
 }
 
+/*
+ * The capture began in the middle: what the first ACK in it covers may have been acknowledged
+ * before, unless the last byte was seen.
+ */
+static bool is_first_ack(const struct stream *s, uint64_t past, const struct stream_range *r)
+{
+	return !s->late || past > s->first_ack_pos || r->last_frame != 0;
+}
+
 void stream_query(const struct stream *s, const struct byte_range *range, uint64_t until_ns,
 		  struct stream_range *out)
 {
 	uint64_t first = range->first + s->zero_pos, past = range->past + s->zero_pos;
 	const struct mark *ack;
 
-	if (!s->anchored)
+	if (!stream_anchored_at(s, until_ns) || first < s->shed_pos)
 		return;
 	out->known = true;
 	if (range->past <= range->first)
@@ -350,7 +404,7 @@ void stream_query(const struct stream *s, const struct byte_range *range, uint64
 	query_carried(s, first, past, until_ns, out);
 	query_repeated(s, first, past, until_ns, out);
 	ack = find_ack(s, past);
-	if (ack != NULL && ack->ts_ns <= until_ns) {
+	if (ack != NULL && ack->ts_ns <= until_ns && is_first_ack(s, past, out)) {
 		out->acked_frame = ack->frame;
 		out->acked_ns = ack->ts_ns;
 	}
@@ -372,20 +426,21 @@ void stream_range_fini(struct stream_range *r)
 
 uint64_t stream_acked_ns(const struct stream *s, uint64_t past)
 {
-	const struct mark *ack = s->anchored && past > 0 ? find_ack(s, past + s->zero_pos) : NULL;
+	const struct mark *ack =
+		s->zero_pos != 0 && past > 0 ? find_ack(s, past + s->zero_pos) : NULL;
 
 	return ack != NULL ? ack->ts_ns : 0;
 }
 
 uint64_t stream_end_off(const struct stream *s)
 {
-	return s->anchored ? s->end_pos - s->zero_pos : 0;
+	return s->zero_pos != 0 ? s->end_pos - s->zero_pos : 0;
 }
 
 /* The ACK that stands at off may still be the first to cover what ends there. */
 void stream_forget(struct stream *s, uint64_t off)
 {
-	if (!s->anchored || off + s->zero_pos <= s->floor_pos)
+	if (s->zero_pos == 0 || off + s->zero_pos <= s->floor_pos)
 		return;
 	s->floor_pos = off + s->zero_pos;
 	drop_below(s, s->floor_pos, s->floor_pos);

@@ -27,10 +27,19 @@ void stream_anchor(struct stream *s, uint32_t isn);
 
 /*
  * The same when a later place is known (attach in mid-connection, offsets beyond 2^32): seq, near
- * what was seen last, is the sequence number of offset off.
+ * what was seen last, is the sequence number of offset off. It is known from from_ns on: queries of
+ * what was known earlier answer "unknown". Of bytes that were acknowledged before the first ACK that
+ * was captured nothing is said about when.
  */
-void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off);
+void stream_anchor_at(struct stream *s, uint32_t seq, uint64_t off, uint64_t from_ns);
+
+/* That place was wrong: from from_ns on nothing is known any more, for good. */
+void stream_unanchor(struct stream *s, uint64_t from_ns);
+
+/* Now; with what was known at that moment; by stream_anchor_at(). */
 bool stream_anchored(const struct stream *s);
+bool stream_anchored_at(const struct stream *s, uint64_t ns);
+bool stream_is_late(const struct stream *s);
 
 /* What a segment meant when it came. */
 struct stream_place {
@@ -73,7 +82,7 @@ void frame_list_fini(struct frame_list *l);
 
 /* Everything that is known about a range, from segments stamped up to until_ns. */
 struct stream_range {
-	bool known; /* anchored (and memory sufficed); if not, nothing below is set */
+	bool known; /* anchored by until_ns (and memory sufficed); if not, nothing below is set */
 	struct frame_list carried;  /* frames that carried a byte of it for the first time */
 	struct frame_list repeated; /* frames that carried a byte of it again */
 	uint64_t repeated_bytes;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,11 +25,18 @@
 /* The proxy sends what is a millisecond old: after so long a silence there was nothing to tell. */
 #define SILENCE_NS (20 * NS_PER_MS)
 
+/* As many as a message can carry. */
+#define TOLD_MAX ((TAP_MESSAGE_MAX - sizeof(struct tap_message)) / sizeof(struct tap_ask))
+
 struct tap_socket {
 	int fd;
 	uint64_t dropped;
 	uint64_t mono_ns;  /* of the last record */
 	uint64_t heard_ns; /* when a message was read last, monotonic */
+	uint64_t number;   /* of our next message, to a worker */
+	uint32_t told_count;
+	uint32_t told_cap;
+	struct tap_ask *told; /* waits to be sent */
 };
 
 struct tap_client {
@@ -264,9 +272,11 @@ void tap_client_free(struct tap_client *t)
 {
 	if (t == NULL)
 		return;
-	for (unsigned i = 0; i < t->count; i++)
+	for (unsigned i = 0; i < t->count; i++) {
 		if (t->sockets[i].fd >= 0)
 			close(t->sockets[i].fd);
+		free(t->sockets[i].told);
+	}
 	free(t->sockets);
 	free(t);
 }
@@ -276,6 +286,59 @@ bool tap_client_ready(struct tap_client *t)
 	struct tap_attach ready = {0};
 
 	return send_record(t, &ready.r, sizeof(ready.r), TAP_READY);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static void tell_worker(struct tap_socket *s, enum tap_type type, uint64_t conn)
+{
+	if (s->fd < 0 || s->told_count == TOLD_MAX)
+		return;
+	if (s->told_count == s->told_cap) {
+		uint32_t cap = s->told_cap > 0 ? MIN(2 * s->told_cap, TOLD_MAX) : 16;
+		struct tap_ask *grown = realloc(s->told, cap * sizeof(*grown));
+
+		if (grown == NULL)
+			return;
+		s->told = grown;
+		s->told_cap = cap;
+	}
+	s->told[s->told_count++] = (struct tap_ask){.r = {.type = (uint16_t)type,
+							  .len = sizeof(struct tap_ask),
+							  .mono_ns = clock_mono_ns()},
+						    .conn = conn};
+}
+
+void tap_client_tell(struct tap_client *t, enum tap_type type, uint16_t worker, uint64_t conn)
+{
+	if (conn != 0 && worker + 1U < t->count)
+		tell_worker(&t->sockets[worker + 1U], type, conn);
+	for (unsigned i = 1; i < t->count && conn == 0; i++)
+		tell_worker(&t->sockets[i], type, conn);
+}
+
+static void flush_socket(struct tap_socket *s, uint16_t worker)
+{
+	struct tap_message m = {
+		.magic = TAP_MAGIC, .version = TAP_VERSION, .worker = worker, .number = s->number};
+	struct iovec parts[] = {{&m, sizeof(m)}, {s->told, s->told_count * sizeof(*s->told)}};
+	struct msghdr h = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};
+	ssize_t n;
+
+	do
+		n = sendmsg(s->fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) /* a socket that is no more is noticed by reading it */
+		return;
+	s->number++;
+	s->told_count = 0;
+}
+
+void tap_client_flush(struct tap_client *t)
+{
+	for (unsigned i = 1; i < t->count; i++)
+		if (t->sockets[i].told_count > 0 && t->sockets[i].fd >= 0)
+			flush_socket(&t->sockets[i], (uint16_t)(i - 1));
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

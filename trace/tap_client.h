@@ -28,6 +28,14 @@ void tap_client_free(struct tap_client *t);
 /* Captures run: the proxy may listen. False: it is gone. */
 bool tap_client_ready(struct tap_client *t);
 
+/*
+ * Ask for a connection's position, or say that it is anchored (type: TAP_ASK, TAP_ANCHORED) to that
+ * worker; conn 0: all of every worker's. Leaves with tap_client_flush(), which never waits; what
+ * the proxy does not take is kept up to a message, then forgotten: it will be asked again.
+ */
+void tap_client_tell(struct tap_client *t, enum tap_type type, uint16_t worker, uint64_t conn);
+void tap_client_flush(struct tap_client *t);
+
 /* Sockets to poll for reading: the control connection is number 0, then the workers. -1: ended. */
 unsigned tap_client_count(const struct tap_client *t);
 int tap_client_fd(const struct tap_client *t, unsigned i);

@@ -21,6 +21,13 @@
 
 #define TRACK_IFACES_MAX 4
 
+/* Whether its first sequence numbers are being found out (anchoring.h, a live run's). */
+enum track_anchoring {
+	TRACK_ANCHORING_UNASKED, /* nothing has shown that they are missing */
+	TRACK_ANCHORING,
+	TRACK_ANCHORING_OVER,
+};
+
 struct track {
 	TAILQ_ENTRY(track) link; /* of those not named yet, by first_ns */
 	bool is_linked;
@@ -31,6 +38,7 @@ struct track {
 	struct conn *conn[2]; /* by leg; both when the proxy is its own backend */
 	uint32_t refs;
 	uint8_t listener_side; /* index of the side that is a listener's; 2: neither */
+	uint8_t anchoring;     /* enum track_anchoring */
 	uint64_t named_at;     /* state of the ledger when naming failed last */
 	uint64_t first_ns;
 

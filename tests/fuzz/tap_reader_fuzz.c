@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/cursor.h"
+#include "trace/anchoring.h"
 #include "trace/comments.h"
 #include "trace/correlate.h"
 #include "trace/record.h"
@@ -18,12 +19,31 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct correlate *c;
+static struct anchoring *anchoring;
 static struct record_text text;
 
 static void on_open(void *arg, const struct tap_message *m, const struct tap_open *r)
 {
+	struct conn *conn;
+
 	(void)arg;
 	correlate_open(c, m->run, r);
+	conn = ledger_conn(correlate_ledger(c), m->run, r->conn);
+	if (conn != NULL)
+		anchoring_open(anchoring, conn, m->worker, r->live != 0);
+}
+
+static void on_position(void *arg, const struct tap_message *m, const struct tap_position *r)
+{
+	(void)arg;
+	correlate_position(c, m->run, r);
+}
+
+static void on_asked(void *arg, uint16_t worker, uint64_t conn)
+{
+	(void)arg;
+	(void)worker;
+	(void)conn;
 }
 
 static void on_begin(void *arg, const struct tap_message *m, const struct tap_begin *r)
@@ -106,21 +126,25 @@ static void add_segment(struct flow_table *flows, unsigned number)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const struct anchoring_calls asking = {.ask = on_asked, .anchored = on_asked};
 	const struct tap_calls calls = {.open = on_open,
+					.position = on_position,
 					.begin = on_begin,
 					.progress = on_progress,
 					.part = on_part,
 					.end = on_end,
 					.close = on_close};
-	const struct correlate_options o = {.hold_ns = 100 * NS_PER_MS,
-					    .is_live = true,
-					    .exchange = on_exchange,
-					    .conn = on_conn};
+	struct correlate_options o = {.hold_ns = 100 * NS_PER_MS,
+				      .is_live = true,
+				      .exchange = on_exchange,
+				      .conn = on_conn};
 	struct flow_table *flows = flow_table_new();
 	struct cursor in = cursor_of(data, size);
 	unsigned number = 0;
 
-	assert(flows != NULL);
+	anchoring = anchoring_new(&asking, 0);
+	assert(flows != NULL && anchoring != NULL);
+	o.anchoring = anchoring;
 	c = correlate_new(flows, &o);
 	assert(c != NULL);
 	while (cursor_left(&in) > 2) {
@@ -131,9 +155,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(void)!tap_read(message.at, cursor_left(&message), &calls, &mono_ns);
 		add_segment(flows, number++);
 		correlate_clock(c, mono_ns);
+		anchoring_run(anchoring, mono_ns);
 	}
 	correlate_end(c);
 	correlate_free(c);
+	anchoring_free(anchoring);
 	flow_table_free(flows);
 	return 0;
 }

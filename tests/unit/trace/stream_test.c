@@ -253,7 +253,8 @@ Test(stream, anchor_at_a_later_place)
 	add(s, 1, 5000, 100);
 	add(s, 2, 5100, 100);
 	ack(s, 3, 5200);
-	stream_anchor_at(s, 5100, off);
+	stream_anchor_at(s, 5100, off, 3 * MS);
+	cr_expect(stream_anchored(s) && stream_is_late(s));
 	r = query(s, off - 100, off + 100);
 	cr_expect(r.known);
 	expect_frames(r.carried, 1, 2);
@@ -261,6 +262,91 @@ Test(stream, anchor_at_a_later_place)
 	cr_expect_eq(r.acked_frame, 3);
 	cr_expect_eq(r.first_frame, 1);
 	cr_expect_eq(r.last_frame, 2);
+	stream_range_fini(&r);
+	stream_free(s);
+}
+
+/* Known from a moment on, and to another: what was asked for before or afterwards is not. */
+Test(stream, anchor_for_a_time)
+{
+	struct stream *s = stream_new();
+	struct stream_range r = {0};
+	const struct byte_range range = {100, 200};
+
+	add(s, 1, 5000, 100);
+	stream_anchor_at(s, 5000, 100, 1000);
+	stream_unanchor(s, 2000);
+	cr_expect(!stream_anchored(s));
+	for (unsigned i = 0; i < 4; i++) {
+		static const uint64_t moments[] = {999, 1000, 1999, 2000};
+
+		stream_query(s, &range, moments[i], &r);
+		cr_expect_eq(r.known, i == 1 || i == 2);
+		cr_expect_eq(stream_anchored_at(s, moments[i]), r.known);
+		stream_range_fini(&r);
+		r = (struct stream_range){0};
+	}
+	stream_anchor_at(s, 5000, 100, 3000); /* not again */
+	stream_anchor(s, 4000);
+	cr_expect(!stream_anchored(s) && !stream_anchored_at(s, 3000));
+	stream_free(s);
+}
+
+/* The first ACK that was captured is not the first that covers what came before the capture. */
+Test(stream, acks_before_the_capture)
+{
+	struct stream *s = stream_new();
+	struct stream_range r;
+
+	cr_expect_eq(ack(s, 1, 5000), 0);
+	add(s, 2, 5000, 100);
+	stream_anchor_at(s, 5000, 700, 2 * MS);
+	cr_expect_eq(ack(s, 3, 5100), 100);
+	r = query(s, 600, 700); /* all of it came before */
+	cr_expect(r.known);
+	cr_expect_eq(r.missing_bytes, 100);
+	cr_expect_eq(r.acked_frame, 0);
+	stream_range_fini(&r);
+	r = query(s, 600, 800); /* its end was seen */
+	cr_expect_eq(r.missing_bytes, 100);
+	cr_expect_eq(r.acked_frame, 3);
+	stream_range_fini(&r);
+	stream_free(s);
+
+	s = stream_new(); /* no ACK was seen when it was anchored */
+	add(s, 1, 5000, 100);
+	stream_anchor_at(s, 5000, 700, 1 * MS);
+	cr_expect_eq(ack(s, 2, 5050), 0);
+	cr_expect_eq(ack(s, 3, 5100), 50);
+	r = query(s, 600, 700);
+	cr_expect_eq(r.acked_frame, 0);
+	stream_range_fini(&r);
+	r = query(s, 700, 800);
+	cr_expect_eq(r.acked_frame, 3);
+	stream_range_fini(&r);
+	stream_free(s);
+}
+
+/* A stream whose place nobody knows keeps a bounded past, and says nothing about the rest. */
+Test(stream, no_place_for_long)
+{
+	struct stream *s = stream_new();
+	struct stream_range r;
+	size_t most = 0;
+
+	for (uint32_t i = 0; i < 200000; i++) {
+		add(s, i + 1, 10 * i, 10);
+		ack(s, i + 1, 10 * i);
+		most = MAX(most, stream_memory(s));
+	}
+	cr_expect_lt(most, 4U << 20);
+	stream_anchor_at(s, 1999990, 1999990 + 50, 200000 * MS);
+	r = query(s, 2000030, 2000050);
+	cr_expect(r.known);
+	cr_expect_eq(r.missing_bytes, 0);
+	stream_range_fini(&r);
+	r = query(s, 50, 2000050);
+	cr_expect(!r.known);
 	stream_range_fini(&r);
 	stream_free(s);
 }

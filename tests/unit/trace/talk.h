@@ -31,6 +31,7 @@ struct talk {
 	struct correlate *c;
 	uint32_t frame;
 	uint32_t iface;
+	struct flow_place place; /* of the segment given in last */
 	struct record_text text;
 	unsigned exchange_count, conn_count;
 	char *exchange[LINES];
@@ -56,10 +57,12 @@ static inline void talk_on_conn(void *arg, const struct conn_finding *e)
 	t->conn[t->conn_count++] = strndup(t->text.at, t->text.len);
 }
 
-static inline void talk_init(struct talk *t, uint64_t hold_ms, bool live)
+static inline void talk_init_anchoring(struct talk *t, uint64_t hold_ms, bool live,
+				       struct anchoring *anchoring)
 {
 	struct correlate_options o = {.hold_ns = hold_ms * NS_PER_MS,
 				      .is_live = live,
+				      .anchoring = anchoring,
 				      .arg = t,
 				      .exchange = talk_on_exchange,
 				      .conn = talk_on_conn};
@@ -68,6 +71,11 @@ static inline void talk_init(struct talk *t, uint64_t hold_ms, bool live)
 	cr_assert_not_null(t->flows);
 	t->c = correlate_new(t->flows, &o);
 	cr_assert_not_null(t->c);
+}
+
+static inline void talk_init(struct talk *t, uint64_t hold_ms, bool live)
+{
+	talk_init_anchoring(t, hold_ms, live, NULL);
 }
 
 static inline void talk_fini(struct talk *t)
@@ -140,10 +148,9 @@ static inline uint32_t put_raw(struct talk *t, const struct wire *w, uint64_t us
 		.wscale = SEGMENT_NO_WSCALE,
 		.payload_len = len,
 	};
-	struct flow_place place;
 
-	cr_assert(flow_table_add(t->flows, &seg, &place));
-	cr_assert_not_null(correlate_segment(t->c, &seg, &place));
+	cr_assert(flow_table_add(t->flows, &seg, &t->place));
+	cr_assert_not_null(correlate_segment(t->c, &seg, &t->place));
 	return t->frame;
 }
 
