@@ -17,9 +17,9 @@ static bool conn_told(const struct comment_place *p, const struct conn *c)
 {
 	bool ours = track_our_side(p->track, c) == p->from;
 
-	if (p->len > 0 && p->off + p->len > conn_told_past(c, ours))
+	if (p->len > 0 && !conn_has_told(c, ours, p->off + p->len))
 		return false;
-	return p->acked_past <= p->acked_from || p->acked_past <= conn_told_past(c, !ours);
+	return p->acked_past <= p->acked_from || conn_has_told(c, !ours, p->acked_past);
 }
 
 bool comments_are_told(const struct comment_place *p)
@@ -178,6 +178,16 @@ static bool ends_below(const struct conn *c, bool ours, uint32_t high, uint64_t 
 	return true;
 }
 
+/* The first from i on whose bytes end above off. */
+static uint32_t next_use(const struct conn *c, uint32_t i, bool ours, uint64_t off)
+{
+	uint64_t first, past;
+
+	while (i < c->use_count && (!use_bounds(c, i, ours, &first, &past) || past <= off))
+		i++;
+	return i;
+}
+
 /*
  * Index of the first use whose bytes end above off. Packets come nearly in the order of their
  * bytes, so the search goes from where the last one of this direction ended, in growing steps back
@@ -188,6 +198,9 @@ static uint32_t find_use(const struct conn *c, bool ours, uint64_t off)
 	uint32_t low = MIN(c->near[ours], c->use_count), high = low, step = 1;
 	uint64_t first, past;
 
+	if (!c->overlaps && low < c->use_count && use_bounds(c, low, ours, &first, &past) &&
+	    first <= off)
+		return past > off ? low : next_use(c, low + 1, ours, off);
 	while (low > 0 && !ends_below(c, ours, low, off)) {
 		high = low - 1;
 		low = low > step ? low - step : 0;
@@ -201,9 +214,7 @@ static uint32_t find_use(const struct conn *c, bool ours, uint64_t off)
 		else
 			high = middle;
 	}
-	while (low < c->use_count && (!use_bounds(c, low, ours, &first, &past) || past <= off))
-		low++;
-	return low;
+	return next_use(c, low, ours, off);
 }
 
 /* Where the bytes of the uses behind i begin: what is open reaches no further. */

@@ -422,6 +422,27 @@ static bool is_next(const struct correlate *c, const struct exchange *x)
 	       (first == NULL || heap_item_before(&mine, first));
 }
 
+#define FETCH_EXCHANGE 6 /* so many exchanges ahead */
+#define FETCH_STREAMS  3
+
+/* Two seconds after it ended nothing of an exchange is in a cache: it is fetched while others run. */
+static void fetch_ahead(const struct correlate *c)
+{
+	const char *bytes = due_ahead(&c->due, FETCH_EXCHANGE);
+	const struct exchange *x = due_ahead(&c->due, FETCH_STREAMS);
+
+	for (size_t at = 0; bytes != NULL && at < exchange_record_len(0); at += 64)
+		__builtin_prefetch(bytes + at);
+	for (unsigned leg = 0; x != NULL && leg < 2; leg++) {
+		const struct conn *conn = x->conn[leg];
+
+		if (conn == NULL || conn->track == NULL)
+			continue;
+		stream_fetch(conn->track->flow->side[0].stream);
+		stream_fetch(conn->track->flow->side[1].stream);
+	}
+}
+
 static void run_exchanges(struct correlate *c)
 {
 	const struct heap_item *first;
@@ -429,6 +450,7 @@ static void run_exchanges(struct correlate *c)
 	while ((first = due_first(&c->due)) != NULL && first->key <= c->clock_ns) {
 		struct exchange *x = due_pop(&c->due).value;
 
+		fetch_ahead(c);
 		if (!x->settled) {
 			settle(c, x);
 			if (!is_next(c, x)) {

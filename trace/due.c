@@ -76,25 +76,12 @@ const struct heap_item *due_first(const struct due *d)
 	return is_from_ring(d) ? ring_at(d, 0) : heap_first(&d->others);
 }
 
-/* What is due next has waited long: it is no more in any cache. */
-static void fetch_ahead(const struct due *d)
-{
-	const char *at;
-
-	if (d->count <= AHEAD)
-		return;
-	at = ring_at(d, AHEAD)->value;
-	for (unsigned line = 0; line < 7; line++)
-		__builtin_prefetch(at + 64UL * line);
-}
-
 struct heap_item due_pop(struct due *d)
 {
 	struct heap_item item;
 
 	if (!is_from_ring(d))
 		return heap_pop(&d->others);
-	fetch_ahead(d);
 	item = *ring_at(d, 0);
 	d->first = (d->first + 1) & (d->cap - 1);
 	d->count--;

@@ -31,6 +31,15 @@ bool due_push(struct due *d, uint64_t key, uint64_t tie, void *value) MUST_CHECK
 /* The smallest, or NULL; valid until the next call. */
 const struct heap_item *due_first(const struct due *d) MUST_CHECK;
 
+/*
+ * What most likely comes out so many pops later, or NULL: a chance to fetch its memory, which has
+ * waited long and is in no cache any more.
+ */
+static inline void *due_ahead(const struct due *d, size_t pops)
+{
+	return pops < d->count ? d->ring[(d->first + pops) & (d->cap - 1)].value : NULL;
+}
+
 /* Take the smallest out; there must be one. */
 struct heap_item due_pop(struct due *d);
 

@@ -351,9 +351,14 @@ static void note_told(struct conn *c, const struct leg_record *leg)
 	for (unsigned ours = 0; ours < 2; ours++) {
 		const struct part_way *way = part_way(c->leg, ours);
 
-		for (unsigned k = 0; k < way->count; k++)
-			c->told_past[ours] =
-				MAX(c->told_past[ours], range_past(leg_range(leg, way->kinds[k])));
+		for (unsigned k = 0; k < way->count; k++) {
+			const struct byte_range *r = leg_range(leg, way->kinds[k]);
+
+			if (!byte_range_exists(r))
+				continue;
+			c->overlaps = c->overlaps || r->first < c->told_past[ours];
+			c->told_past[ours] = MAX(c->told_past[ours], r->past);
+		}
 	}
 }
 
@@ -572,10 +577,19 @@ static void range_begin(struct leg_record *leg, enum tap_part part, uint64_t fir
 	*r = (struct byte_range){first, first};
 }
 
+/* The exchange that a begin on c is about; NULL: it is new. The first on a client's leg is. */
+static struct exchange *find_begun(const struct ledger *l, const struct conn *c, uint32_t run,
+				   const struct tap_begin *b)
+{
+	if (b->nth <= c->last_nth)
+		return find_exchange(l, c, run, b->id);
+	return c->leg == TAP_BACKEND ? map_get(&l->exchanges, run, b->id) : NULL;
+}
+
 bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uint64_t real_ns)
 {
 	struct conn *c = map_get(&l->conns, run, b->conn);
-	struct exchange *x = find_exchange(l, c, run, b->id);
+	struct exchange *x = c != NULL ? find_begun(l, c, run, b) : NULL;
 	struct leg_record *leg;
 
 	if (c == NULL || (x != NULL && x->ended))

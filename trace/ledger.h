@@ -52,6 +52,7 @@ struct conn {
 		[2]; /* bytes below are accounted for: [true] that we sent, [false] the peer */
 	uint32_t last_nth; /* of the exchanges told so far */
 	bool closed;       /* the proxy has closed it */
+	bool overlaps;     /* messages may share bytes (a TLS record), or were told out of order */
 
 	/* Exchanges not yet given out, by nth: uses[use_head, use_head + use_count). */
 	struct conn_use *uses;
@@ -133,6 +134,12 @@ uint64_t ledger_state(const struct ledger *l);
 
 /* The bytes below are accounted for; UINT64_MAX when whatever comes belongs to what is open. */
 uint64_t conn_told_past(const struct conn *c, bool ours);
+
+/* Are the bytes below past accounted for? */
+static inline bool conn_has_told(const struct conn *c, bool ours, uint64_t past)
+{
+	return past <= c->told_past[ours] || past <= conn_told_past(c, ours);
+}
 
 static inline struct conn_use *conn_use(const struct conn *c, uint32_t i)
 {

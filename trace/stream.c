@@ -437,6 +437,14 @@ uint64_t stream_end_off(const struct stream *s)
 	return s->zero_pos != 0 ? s->end_pos - s->zero_pos : 0;
 }
 
+void stream_fetch(const struct stream *s)
+{
+	if (s->pieces.count > 0)
+		__builtin_prefetch(mark_list_get(&s->pieces, 0));
+	if (s->acks.count > 0)
+		__builtin_prefetch(mark_list_get(&s->acks, 0));
+}
+
 /* The ACK that stands at off may still be the first to cover what ends there. */
 void stream_forget(struct stream *s, uint64_t off)
 {

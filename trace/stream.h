@@ -110,6 +110,9 @@ uint64_t stream_acked_ns(const struct stream *s, uint64_t past);
 /* Past the highest byte seen, in any order; 0: none, or not anchored. */
 uint64_t stream_end_off(const struct stream *s);
 
+/* What is known of its oldest bytes will be asked for soon: fetch it. */
+void stream_fetch(const struct stream *s);
+
 /* Nothing below off will be asked for again. */
 void stream_forget(struct stream *s, uint64_t off);
 
