@@ -76,9 +76,15 @@ static bool is_same_file(const char *path, const char *other)
 	       a.st_ino == b.st_ino;
 }
 
+static void cut_end(char *text, const char *end)
+{
+	if (ends_with(text, end))
+		text[strlen(text) - strlen(end)] = '\0';
+}
+
 /*
- * The annotated copy of x.pcap is x.pcapng; the capture itself when it stands in the folder
- * already.
+ * The annotated copy of x.pcap and x.pcap.gz is x.pcapng; the capture itself when it stands in the
+ * folder already.
  */
 static bool name_dump(struct analyze *a)
 {
@@ -94,10 +100,11 @@ static bool name_dump(struct analyze *a)
 	memcpy(a->dump_name, base, len + 1);
 	if (a->o->out == NULL)
 		return true;
-	if (ends_with(base, ".pcap"))
-		memcpy(a->dump_name + len, "ng", sizeof("ng"));
-	else if (!ends_with(base, ".pcapng"))
-		memcpy(a->dump_name + len, ".pcapng", sizeof(".pcapng"));
+	cut_end(a->dump_name, ".gz");
+	cut_end(a->dump_name, ".zst");
+	cut_end(a->dump_name, ".pcap");
+	cut_end(a->dump_name, ".pcapng");
+	strcat(a->dump_name, ".pcapng");
 	if (!outputs_path(path, a->out, a->dump_name))
 		return complain(a, "--out: the path is too long");
 	a->with_dump = a->o->capture_count > 1 || !is_same_file(path, a->o->captures[0]);
@@ -335,8 +342,8 @@ static void say_end(struct analyze *a)
 	if (n.lost > 0)
 		log_warning("%llu packets and lines were not used: no memory, or a line twice",
 			    (unsigned long long)n.lost);
-	if (merge_fault(a->merge) != NULL)
-		complain(a, merge_fault(a->merge));
+	for (unsigned i = 0; i < merge_faults(a->merge); i++)
+		complain(a, merge_fault(a->merge, i));
 	say_log_end(a);
 }
 

@@ -1,7 +1,8 @@
 /*
  * byte_source.h -- a window that moves over a file or a pipe: what a reader of blocks needs.
  *
- * Reads ahead, never seeks, holds no more than was asked for at once (and its read size).
+ * Reads ahead, never seeks, holds no more than was asked for at once (and its read size). What is
+ * compressed is unpacked on the way.
  */
 #ifndef TRACE_BYTE_SOURCE_H
 #define TRACE_BYTE_SOURCE_H
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/attrib.h"
+#include "trace/unpack.h"
 
 struct byte_source;
 
@@ -29,10 +31,17 @@ const uint8_t *byte_source_at(const struct byte_source *s);
 /* Go on behind the next n bytes, filled or not. False: the file ends before. */
 bool byte_source_skip(struct byte_source *s, uint64_t n) MUST_CHECK;
 
-/* Offset in the file of what byte_source_at() points at. */
+/*
+ * What stands in the file is compressed: unpack it from here on. Nothing was skipped before.
+ * False: no memory.
+ */
+bool byte_source_unpack(struct byte_source *s, enum unpack_format format) MUST_CHECK;
+bool byte_source_is_packed(const struct byte_source *s);
+
+/* Offset of what byte_source_at() points at: in the file, or in what comes out of it. */
 uint64_t byte_source_offset(const struct byte_source *s);
 
-/* errno of the read that failed, or 0. */
-int byte_source_error(const struct byte_source *s);
+/* Why it ends before the file did, or before the data in it does; NULL: no such reason. */
+const char *byte_source_fault(const struct byte_source *s);
 
 #endif

@@ -292,7 +292,7 @@ static enum capture_file_result read_block_head(struct capture_file *f, struct b
 	struct cursor c = cursor_of(byte_source_at(f->source), got);
 
 	f->item_at = byte_source_offset(f->source);
-	if (got == 0 && byte_source_error(f->source) == 0)
+	if (got == 0 && byte_source_fault(f->source) == NULL)
 		return CAPTURE_FILE_END;
 	if (got < 8)
 		return capture_file_cut(f, err, "a block");

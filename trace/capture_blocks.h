@@ -27,6 +27,7 @@ struct capture_file {
 	bool blocks;  /* pcapng */
 	bool swapped; /* of the section, or the file */
 	bool broken;
+	uint8_t record_len; /* of pcap: the header before each packet */
 	uint32_t frame;
 	uint64_t item_at; /* offset of the packet or block at hand */
 	size_t passed;    /* bytes at the source that the last packet stands in */

@@ -21,6 +21,7 @@
 #define MAGIC_MODIFIED   0xa1b2cd34U
 #define PCAP_HEADER      24
 #define PCAP_RECORD      16
+#define PCAP_RECORD_MAX  24 /* of the modified format: interface, protocol and type behind it */
 #define LINK_RAW_LINUX   12 /* LINK_RAW as some programs write it */
 #define LINK_RAW_OPENBSD 14
 
@@ -31,8 +32,9 @@ enum capture_file_result capture_file_fail(struct capture_file *f, char err[CAPT
 	int n;
 
 	f->broken = true;
-	n = snprintf(err, CAPTURE_FILE_ERROR_MAX, "%.300s: byte %llu: ", f->name,
-		     (unsigned long long)f->item_at);
+	n = snprintf(err, CAPTURE_FILE_ERROR_MAX, "%.300s: byte %llu%s: ", f->name,
+		     (unsigned long long)f->item_at,
+		     byte_source_is_packed(f->source) ? " unpacked" : "");
 	va_start(args, fmt);
 	vsnprintf(err + n, CAPTURE_FILE_ERROR_MAX - (size_t)n, fmt, args);
 	va_end(args);
@@ -42,10 +44,10 @@ enum capture_file_result capture_file_fail(struct capture_file *f, char err[CAPT
 enum capture_file_result capture_file_cut(struct capture_file *f, char err[CAPTURE_FILE_ERROR_MAX],
 					  const char *what)
 {
-	int error = byte_source_error(f->source);
+	const char *fault = byte_source_fault(f->source);
 
-	if (error != 0)
-		return capture_file_fail(f, err, "cannot read: %s", strerror(error));
+	if (fault != NULL)
+		return capture_file_fail(f, err, "%s", fault);
 	return capture_file_fail(f, err, "the file ends in the middle of %s", what);
 }
 
@@ -102,6 +104,7 @@ static bool open_pcap(struct capture_file *f, uint32_t magic, char err[CAPTURE_F
 	}
 	i->link = capture_file_link(capture_file_u32(f, &c));
 	i->resolution = magic == MAGIC_PCAP_NS ? 9 : 6;
+	f->record_len = magic == MAGIC_MODIFIED ? PCAP_RECORD_MAX : PCAP_RECORD;
 	f->passed = PCAP_HEADER;
 	return true;
 }
@@ -109,13 +112,13 @@ static bool open_pcap(struct capture_file *f, uint32_t magic, char err[CAPTURE_F
 static enum capture_file_result next_pcap(struct capture_file *f, struct packet *p,
 					  char err[CAPTURE_FILE_ERROR_MAX])
 {
-	size_t got = byte_source_fill(f->source, PCAP_RECORD);
+	size_t got = byte_source_fill(f->source, f->record_len);
 	uint32_t seconds, fraction;
 	struct cursor c;
 
-	if (got == 0 && byte_source_error(f->source) == 0)
+	if (got == 0 && byte_source_fault(f->source) == NULL)
 		return CAPTURE_FILE_END;
-	if (got < PCAP_RECORD)
+	if (got < f->record_len)
 		return capture_file_cut(f, err, "a packet");
 	c = cursor_of(byte_source_at(f->source), PCAP_RECORD);
 	seconds = capture_file_u32(f, &c);
@@ -127,23 +130,22 @@ static enum capture_file_result next_pcap(struct capture_file *f, struct packet 
 	if (p->cap_len > CAPTURE_FILE_BLOCK_MAX)
 		return capture_file_fail(f, err, "a packet of %u bytes: the file is damaged",
 					 p->cap_len);
-	f->passed = (size_t)PCAP_RECORD + p->cap_len;
+	f->passed = (size_t)f->record_len + p->cap_len;
 	if (byte_source_fill(f->source, f->passed) < f->passed)
 		return capture_file_cut(f, err, "a packet");
-	p->bytes = byte_source_at(f->source) + PCAP_RECORD;
+	p->bytes = byte_source_at(f->source) + f->record_len;
 	p->frame = ++f->frame;
 	return CAPTURE_FILE_PACKET;
 }
 
 /* ---- both ---- */
 
+/* Formats that other programs unpack. */
 static const struct {
 	uint8_t bytes[4];
 	uint8_t len;
 	const char *program;
 } compressions[] = {
-	{{0x1f, 0x8b}, 2, "gzip"},
-	{{0x28, 0xb5, 0x2f, 0xfd}, 4, "zstd"},
 	{{0xfd, '7', 'z', 'X'}, 4, "xz"},
 	{{'B', 'Z', 'h'}, 3, "bzip2"},
 	{{0x04, 0x22, 0x4d, 0x18}, 4, "lz4"},
@@ -152,6 +154,10 @@ static const struct {
 static void refuse_format(struct capture_file *f, const uint8_t *magic, size_t len,
 			  char err[CAPTURE_FILE_ERROR_MAX])
 {
+	if (unpack_format_of(magic, len) != UNPACK_NONE) {
+		(void)capture_file_fail(f, err, "compressed twice");
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(compressions); i++) {
 		if (len < compressions[i].len ||
 		    memcmp(magic, compressions[i].bytes, compressions[i].len) != 0)
@@ -163,32 +169,47 @@ static void refuse_format(struct capture_file *f, const uint8_t *magic, size_t l
 	(void)capture_file_fail(f, err, "no capture file (pcap or pcapng)");
 }
 
-static bool open_format(struct capture_file *f, char err[CAPTURE_FILE_ERROR_MAX])
+/* The first bytes of what is to be read, unpacked when they are compressed; 0: err says why. */
+static size_t open_source(struct capture_file *f, char err[CAPTURE_FILE_ERROR_MAX])
 {
 	size_t got = byte_source_fill(f->source, 4);
+	enum unpack_format format = unpack_format_of(byte_source_at(f->source), got);
+
+	if (format != UNPACK_NONE) {
+		if (!byte_source_unpack(f->source, format)) {
+			(void)capture_file_fail(f, err, "no memory");
+			return 0;
+		}
+		got = byte_source_fill(f->source, 4);
+	}
+	if (got == 0 && byte_source_fault(f->source) != NULL)
+		(void)capture_file_cut(f, err, "nothing");
+	else if (got == 0)
+		(void)capture_file_fail(f, err, "the file is empty");
+	return got;
+}
+
+static bool open_format(struct capture_file *f, char err[CAPTURE_FILE_ERROR_MAX])
+{
+	size_t got = open_source(f, err);
 	uint32_t magic = 0, swapped;
 
-	if (got == 0) {
-		if (byte_source_error(f->source) != 0)
-			(void)capture_file_cut(f, err, "nothing");
-		else
-			(void)capture_file_fail(f, err, "the file is empty");
+	if (got == 0)
 		return false;
-	}
 	memcpy(&magic, byte_source_at(f->source), MIN(got, sizeof(magic)));
 	swapped = __builtin_bswap32(magic);
 	if (got >= 4 && magic == CAPTURE_BLOCK_SECTION) {
 		f->blocks = true;
 		return true;
 	}
-	f->swapped = swapped == MAGIC_PCAP_US || swapped == MAGIC_PCAP_NS;
+	f->swapped =
+		swapped == MAGIC_PCAP_US || swapped == MAGIC_PCAP_NS || swapped == MAGIC_MODIFIED;
 	if (f->swapped)
 		magic = swapped;
-	if (magic == MAGIC_PCAP_US || magic == MAGIC_PCAP_NS)
+	if (magic == MAGIC_PCAP_US || magic == MAGIC_PCAP_NS || magic == MAGIC_MODIFIED)
 		return open_pcap(f, magic, err);
-	if (magic == MAGIC_MODIFIED || swapped == MAGIC_MODIFIED)
-		(void)capture_file_fail(f, err,
-					"modified pcap format; convert it: editcap FILE NEWFILE");
+	if (got < 4 && byte_source_fault(f->source) != NULL)
+		(void)capture_file_cut(f, err, "its header");
 	else
 		refuse_format(f, byte_source_at(f->source), got, err);
 	return false;
@@ -201,7 +222,10 @@ struct capture_file *capture_file_open(const char *path, char err[CAPTURE_FILE_E
 	struct capture_file *f;
 
 	if (fd < 0) {
-		snprintf(err, CAPTURE_FILE_ERROR_MAX, "%.300s: %s", path, strerror(errno));
+		int error = errno;
+
+		snprintf(err, CAPTURE_FILE_ERROR_MAX, "%.300s: %s", path, strerror(error));
+		errno = error;
 		return NULL;
 	}
 	f = calloc(1, sizeof(*f));
@@ -212,10 +236,12 @@ struct capture_file *capture_file_open(const char *path, char err[CAPTURE_FILE_E
 	if (f == NULL || f->source == NULL || f->name == NULL) {
 		snprintf(err, CAPTURE_FILE_ERROR_MAX, "%.300s: out of memory", path);
 		capture_file_close(f);
+		errno = ENOMEM;
 		return NULL;
 	}
 	if (!open_format(f, err)) {
 		capture_file_close(f);
+		errno = 0;
 		return NULL;
 	}
 	return f;

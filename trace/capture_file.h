@@ -1,7 +1,7 @@
 /*
- * capture_file.h -- reads capture files: pcap (micro- and nanoseconds, both byte orders) and
- * pcapng with what libpcap does not tell: interface names, direction flags, drop counts,
- * statistics.
+ * capture_file.h -- reads capture files: pcap (micro- and nanoseconds, both byte orders, the modified
+ * format) and pcapng with what libpcap does not tell: interface names, direction flags, drop counts,
+ * statistics. Either may be compressed by gzip or zstd.
  *
  * Bounded: a broken file ends in one sentence with the byte offset, after everything before it was
  * given out.
@@ -19,7 +19,7 @@
 
 struct capture_file;
 
-/* "-" is standard input. NULL: err says why. */
+/* "-" is standard input. NULL: err says why; errno is 0 when it was opened, but is no capture. */
 struct capture_file *capture_file_open(const char *path,
 				       char err[CAPTURE_FILE_ERROR_MAX]) MUST_CHECK;
 void capture_file_close(struct capture_file *f);

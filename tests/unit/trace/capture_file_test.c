@@ -99,6 +99,32 @@ Test(capture_file, pcap_of_every_kind)
 	}
 }
 
+/* Interface, protocol and packet type stand behind each packet's lengths. */
+Test(capture_file, pcap_of_the_modified_kind)
+{
+	for (unsigned kind = 0; kind < 2; kind++) {
+		struct image m = {.swapped = kind};
+		struct capture_file *f;
+		struct packet p;
+
+		put_pcap_header(&m, 0xa1b2cd34, LINK_ETHERNET);
+		for (uint32_t i = 0; i < 2; i++) {
+			put32(&m, 1764000000);
+			put32(&m, i);
+			put32(&m, 5);
+			put32(&m, 60);
+			put(&m, "\0\0\0\2\x08\0\0\0", 8);
+			put(&m, i == 0 ? "first" : "other", 5);
+		}
+		put(&m, "cut", 3);
+		f = open_image(&m);
+		expect_packet(f, 1, 0, 1764000000 * NS_PER_S, "first", 60);
+		expect_packet(f, 2, 0, 1764000000 * NS_PER_S + NS_PER_US, "other", 60);
+		cr_expect_eq(capture_file_next(f, &p, err), CAPTURE_FILE_BROKEN);
+		capture_file_close(f);
+	}
+}
+
 /* Upper bits of the link type tell of an FCS; raw IP has older numbers. */
 Test(capture_file, pcap_link_types)
 {
@@ -328,13 +354,13 @@ Test(capture_file, refused_at_once)
 		{"", 0, "empty"},
 		{"\xd4", 1, "no capture file"},
 		{"GET / HTTP/1.1\r\n", 16, "no capture file"},
-		{"\x1f\x8b\x08\x00\x00", 5, "gzip -dc"},
-		{"\x28\xb5\x2f\xfd\x00", 5, "zstd -dc"},
+		{"\x1f\x8b\x08\x00\x00", 5, "ends at byte 5 in the middle of its gzip data"},
+		{"\x28\xb5\x2f\xfd\x00", 5, "ends at byte 5 in the middle of its zstd data"},
+		{"\x1f\x8b\x07\x00\x00", 5, "the gzip data is damaged"},
 		{"\xfd\x37zXZ", 5, "xz -dc"},
 		{"BZh9", 4, "bzip2 -dc"},
 		{"\x04\x22\x4d\x18", 4, "lz4 -dc"},
-		{"\xa1\xb2\xcd\x34\x00\x02\x00\x04", 8, "modified"},
-		{"\x34\xcd\xb2\xa1\x02\x00\x04\x00", 8, "modified"},
+		{"\xa1\xb2\xcd\x34\x00\x02\x00\x04", 8, "middle of its header"},
 		{"\xa1\xb2\xc3\xd4\x00\x02\x00\x04", 8, "middle of its header"},
 	};
 
