@@ -63,7 +63,7 @@ void clock_format(uint64_t real_ns, char out[CLOCK_TEXT_LEN])
 	out[29] = 'Z';
 }
 
-static bool take_digits(const char *text, unsigned digits, uint32_t *value)
+static inline bool take_digits(const char *text, unsigned digits, uint32_t *value)
 {
 	uint32_t v = 0;
 
@@ -106,21 +106,28 @@ static bool parse_seconds(const char *text, uint64_t *seconds)
 	return true;
 }
 
-/* Stamps that are read one after the other are mostly of one second, too. */
+/* Text of seconds and what it says, of stamps that were read before. */
+struct read_second {
+	char text[19];
+	uint64_t seconds;
+};
+
+/* Stamps that are read one after the other are mostly of a few seconds, too. */
 bool clock_parse(const char *text, size_t len, uint64_t *real_ns)
 {
-	static _Thread_local char cached[19];
-	static _Thread_local uint64_t cached_s;
+	static _Thread_local struct read_second cache[8];
+	struct read_second *r;
 	uint32_t ns;
 
 	if (len != CLOCK_TEXT_LEN || text[19] != '.' || text[29] != 'Z' ||
 	    !take_digits(text + 20, 9, &ns))
 		return false;
-	if (memcmp(text, cached, sizeof(cached)) != 0) {
-		if (!parse_seconds(text, &cached_s))
+	r = &cache[(uint8_t)text[18] % ARRAY_LEN(cache)];
+	if (memcmp(text, r->text, sizeof(r->text)) != 0) {
+		if (!parse_seconds(text, &r->seconds))
 			return false;
-		memcpy(cached, text, sizeof(cached));
+		memcpy(r->text, text, sizeof(r->text));
 	}
-	*real_ns = cached_s * NS_PER_S + ns;
+	*real_ns = r->seconds * NS_PER_S + ns;
 	return true;
 }

@@ -12,6 +12,7 @@
 #define COMMON_EXCHANGE_RECORD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/addr.h"
@@ -112,7 +113,13 @@ struct exchange_record {
 	uint64_t response_body_bytes;
 	struct leg_record client;
 	struct leg_record backend;
-	struct try_record tries[EXCHANGE_ATTEMPTS_MAX - 1];
+	struct try_record tries[EXCHANGE_ATTEMPTS_MAX - 1]; /* the first tries_count */
 };
+
+/* How much of the record is meaningful: tries that were not made are left out of copies. */
+static inline size_t exchange_record_len(unsigned tries_count)
+{
+	return offsetof(struct exchange_record, tries) + tries_count * sizeof(struct try_record);
+}
 
 #endif

@@ -305,6 +305,7 @@ void tap_part(struct tap *t, uint64_t id, const struct conn *c, enum tap_part pa
 /* The largest record of an exchange: copied once, to where it is sent from. */
 void tap_end(struct tap *t, const struct exchange_record *x)
 {
+	size_t len = tap_end_len(x->tries_count);
 	struct tap_record head;
 	uint64_t now_ns;
 	char *at;
@@ -312,12 +313,12 @@ void tap_end(struct tap *t, const struct exchange_record *x)
 	if (!tap_active(t))
 		return;
 	now_ns = clock_mono_ns();
-	head = tap_record_head(TAP_END, sizeof(struct tap_end), now_ns);
-	at = tap_ring_add(&t->ring, sizeof(struct tap_end));
+	head = tap_record_head(TAP_END, (uint32_t)len, now_ns);
+	at = tap_ring_add(&t->ring, len);
 	if (at == NULL)
 		return;
 	memcpy(at, &head, sizeof(head));
-	memcpy(at + offsetof(struct tap_end, x), x, sizeof(*x));
+	memcpy(at + sizeof(head), x, len - sizeof(head));
 	tap_commit(t, now_ns);
 }
 

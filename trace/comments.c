@@ -7,8 +7,7 @@
  */
 #include "trace/comments.h"
 
-#include <string.h>
-
+#include "common/put.h"
 #include "trace/ledger.h"
 
 /* ---- told? ----------------------------------------------------------------------------------- */
@@ -38,34 +37,6 @@ bool comments_are_told(const struct comment_place *p)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-static char *put_text(char *p, const char *text)
-{
-	size_t len = strlen(text);
-
-	memcpy(p, text, len);
-	return p + len;
-}
-
-static char *put_u64(char *p, uint64_t v)
-{
-	char digits[20];
-	size_t n = sizeof(digits);
-
-	do {
-		digits[--n] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v != 0);
-	memcpy(p, digits + n, sizeof(digits) - n);
-	return p + (sizeof(digits) - n);
-}
-
-static char *put_hex64(char *p, uint64_t v)
-{
-	for (unsigned i = 16; i-- > 0; v >>= 4)
-		p[i] = "0123456789abcdef"[v & 15];
-	return p + 16;
-}
-
 /* Bytes of one direction that the packet carries or acknowledges. */
 struct span {
 	uint64_t from;
@@ -85,50 +56,66 @@ struct touch {
 	uint64_t to;
 };
 
-static char *next_text(struct comments *out)
-{
-	if (out->count == COMMENTS_MAX) {
-		out->more++;
-		return NULL;
+/* What stands between the id and the bytes. */
+static const struct pcapng_comment middles[2][PART_KINDS][2] = {
+#define MIDDLE(text)                   \
+	{                              \
+		text, sizeof(text) - 1 \
 	}
-	out->at[out->count] = out->text[out->count];
-	return out->text[out->count++];
-}
+#define MIDDLES(before)                                        \
+	{                                                      \
+		MIDDLE(before " off="), MIDDLE(before " ack=") \
+	}
+	{
+		[PART_REQUEST] = MIDDLES(" leg=client part=request"),
+		[PART_INTERIM] = MIDDLES(" leg=client part=interim"),
+		[PART_RESPONSE] = MIDDLES(" leg=client part=response"),
+		[PART_TUNNEL_UP] = MIDDLES(" leg=client part=tunnel-up"),
+		[PART_TUNNEL_DOWN] = MIDDLES(" leg=client part=tunnel-down"),
+	},
+	{
+		[PART_REQUEST] = MIDDLES(" leg=backend part=request"),
+		[PART_INTERIM] = MIDDLES(" leg=backend part=interim"),
+		[PART_RESPONSE] = MIDDLES(" leg=backend part=response"),
+		[PART_TUNNEL_UP] = MIDDLES(" leg=backend part=tunnel-up"),
+		[PART_TUNNEL_DOWN] = MIDDLES(" leg=backend part=tunnel-down"),
+	},
+};
 
 static void write_touch(const struct touch *t, struct comments *out)
 {
-	char *p = next_text(out);
+	const struct pcapng_comment *middle = &middles[t->leg == TAP_BACKEND][t->kind][t->is_ack];
+	char *text = out->text[out->count], *p = text;
 
-	if (p == NULL)
+	if (out->count == COMMENTS_MAX) {
+		out->more++;
 		return;
-	p = put_text(p, "req=");
+	}
+	p = PUT(p, "req=");
 	p = put_hex64(p, t->x->x.id);
-	p = put_text(p, t->leg == TAP_CLIENT ? " leg=client part=" : " leg=backend part=");
-	p = put_text(p, part_word(t->kind));
-	p = put_text(p, t->is_ack ? " ack=" : " off=");
+	p = put_bytes(p, middle->text, middle->len);
 	if (!t->is_ack) {
-		p = put_u64(p, t->from - t->first);
+		p = put_decimal(p, t->from - t->first);
 		*p++ = '-';
 	}
-	p = put_u64(p, t->to - t->first);
+	p = put_decimal(p, t->to - t->first);
 	if (t->past != UINT64_MAX) {
-		p = put_text(p, " of ");
-		p = put_u64(p, t->past - t->first);
+		p = PUT(p, " of ");
+		p = put_decimal(p, t->past - t->first);
 	}
-	*p = '\0';
+	out->at[out->count++] = (struct pcapng_comment){text, (size_t)(p - text)};
 }
 
 static void write_more(struct comments *out)
 {
-	char *p = out->text[COMMENTS_MAX];
+	char *text = out->text[COMMENTS_MAX], *p = text;
 
 	if (out->more == 0)
 		return;
-	p = put_text(p, "and ");
-	p = put_u64(p, out->more);
-	p = put_text(p, " more");
-	*p = '\0';
-	out->at[out->count++] = out->text[COMMENTS_MAX];
+	p = PUT(p, "and ");
+	p = put_decimal(p, out->more);
+	p = PUT(p, " more");
+	out->at[out->count++] = (struct pcapng_comment){text, (size_t)(p - text)};
 }
 
 /* ---- search ---------------------------------------------------------------------------------- */

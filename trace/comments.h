@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/attrib.h"
+#include "trace/pcapng.h"
 #include "trace/track.h"
 
 #define COMMENTS_MAX     16
@@ -35,7 +36,7 @@ struct comment_place {
 bool comments_are_told(const struct comment_place *p) MUST_CHECK;
 
 struct comments {
-	const char *at[COMMENTS_MAX + 2]; /* with room for one of the caller's */
+	struct pcapng_comment at[COMMENTS_MAX + 2]; /* with room for one of the caller's */
 	unsigned count;
 	unsigned more; /* beyond COMMENTS_MAX; then the last one says so */
 	char text[COMMENTS_MAX + 1][COMMENT_TEXT_MAX];

@@ -297,8 +297,11 @@ static bool drop_counts(const void *arg, uint32_t iface)
 /* Lost on the interfaces of e between its first frame and the moment it settled. */
 static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 {
-	uint64_t first_ns = finding_first_ns(e);
+	uint64_t first_ns;
 
+	if (c->drops.count == 0)
+		return 0;
+	first_ns = finding_first_ns(e);
 	if (first_ns == 0)
 		first_ns = e->x->start_ns;
 	return drops_sum(&c->drops, first_ns, e->settled_ns, drop_counts, e);

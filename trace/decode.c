@@ -45,12 +45,16 @@ static void read_tcp_options(struct cursor o, struct segment *seg)
 			seg->mss = cursor_be16(&value);
 		} else if (kind == 3 && len == 3) {
 			seg->wscale = cursor_u8(&value);
+		} else if (kind == 4) {
+			seg->sack_permitted = true;
 		} else if (kind == 5) {
 			read_sacks(&value, seg);
 		} else if (kind == 8 && len == 10) {
 			seg->has_ts = true;
 			seg->tsval = cursor_be32(&value);
 			seg->tsecr = cursor_be32(&value);
+		} else if (kind == 30 && len > 2) {
+			seg->mptcp |= (uint16_t)(1U << (cursor_u8(&value) >> 4));
 		}
 	}
 }
@@ -76,6 +80,7 @@ static enum decode_layer header_alone(struct decoder *d, uint32_t framed, uint32
 {
 	bool is_known = !d->header_only && header_len <= framed;
 
+	d->seg->is_short = header_len < TCP_HEADER;
 	d->seg->payload_framed = is_known ? framed - header_len : SEGMENT_NO_LEN;
 	return decoder_end(d, DECODE_HEADER);
 }
@@ -104,6 +109,7 @@ static enum decode_layer decode_tcp(struct decoder *d)
 		return header_alone(d, framed, header_len);
 	cursor_skip(&h, 2);
 	seg->urgent = cursor_be16(&h);
+	seg->is_cut = header_len > cursor_left(&d->c);
 	options = cursor_sub(&d->c, MIN(header_len, cursor_left(&d->c)));
 	cursor_skip(&options, TCP_HEADER);
 	if (header_len > TCP_HEADER)

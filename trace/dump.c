@@ -82,13 +82,14 @@ static uint32_t kept_bytes(const struct dump *d, const struct dump_packet *packe
 	return MIN(packet->p.cap_len, keep);
 }
 
-static void write_packet(struct dump *d, const struct dump_packet *packet, const uint8_t *bytes)
+static void write_packet(struct dump *d, const struct dump_packet *packet, const uint8_t *bytes,
+			 bool is_told)
 {
 	char note[ANCHOR_NOTE_TEXT_MAX];
 	struct packet p = packet->p;
 
 	d->count.packets++;
-	if (!comments_are_told(&packet->place))
+	if (!is_told)
 		d->count.uncommented++;
 	if (!d->has_file)
 		return;
@@ -100,7 +101,8 @@ static void write_packet(struct dump *d, const struct dump_packet *packet, const
 	comments_write(&packet->place, &d->comments);
 	if (packet->note != NULL) {
 		anchor_note_write(packet->note, note);
-		d->comments.at[d->comments.count++] = note;
+		d->comments.at[d->comments.count++] =
+			(struct pcapng_comment){note, strlen(note)};
 	}
 	if (!pcapng_packet(d->w, &p, d->comments.at, d->comments.count))
 		lose(d, "it cannot be written");
@@ -108,13 +110,13 @@ static void write_packet(struct dump *d, const struct dump_packet *packet, const
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-static void queue_pop(struct dump *d)
+static void queue_pop(struct dump *d, bool is_told)
 {
 	struct waiting *w = STAILQ_FIRST(&d->queue);
 
 	STAILQ_REMOVE_HEAD(&d->queue, link);
 	d->bytes -= sizeof(*w) + kept_bytes(d, &w->packet);
-	write_packet(d, &w->packet, w->bytes);
+	write_packet(d, &w->packet, w->bytes, is_told);
 	if (w->packet.place.track != NULL)
 		track_unref(w->packet.place.track);
 	free((void *)(uintptr_t)w->packet.note);
@@ -154,17 +156,27 @@ static bool may_wait(const struct dump *d)
 	return d->o.hold_ns > 0 && d->bytes < d->o.queue_bytes;
 }
 
+/* Whoever is first, whether it was told or not. */
+static void queue_force(struct dump *d)
+{
+	queue_pop(d, comments_are_told(&STAILQ_FIRST(&d->queue)->packet.place));
+}
+
 void dump_put(struct dump *d, const struct dump_packet *packet)
 {
-	if (STAILQ_EMPTY(&d->queue) && (!may_wait(d) || comments_are_told(&packet->place))) {
-		write_packet(d, packet, packet->p.bytes);
-		return;
+	if (STAILQ_EMPTY(&d->queue)) {
+		bool is_told = comments_are_told(&packet->place);
+
+		if (is_told || !may_wait(d)) {
+			write_packet(d, packet, packet->p.bytes, is_told);
+			return;
+		}
 	}
 	while (!STAILQ_EMPTY(&d->queue) && d->bytes >= d->o.queue_bytes)
-		queue_pop(d);
+		queue_force(d);
 	if (!queue_push(d, packet)) {
 		dump_drain(d);
-		write_packet(d, packet, packet->p.bytes);
+		write_packet(d, packet, packet->p.bytes, comments_are_told(&packet->place));
 	}
 }
 
@@ -174,17 +186,18 @@ void dump_release(struct dump *d, uint64_t now_ns)
 
 	while ((w = STAILQ_FIRST(&d->queue)) != NULL) {
 		bool is_late = w->packet.p.ts_ns + d->o.hold_ns <= now_ns;
+		bool is_told = comments_are_told(&w->packet.place);
 
-		if (!is_late && !comments_are_told(&w->packet.place))
+		if (!is_late && !is_told)
 			return;
-		queue_pop(d);
+		queue_pop(d, is_told);
 	}
 }
 
 void dump_drain(struct dump *d)
 {
 	while (!STAILQ_EMPTY(&d->queue))
-		queue_pop(d);
+		queue_force(d);
 }
 
 void dump_flush(struct dump *d)

@@ -22,13 +22,14 @@
 #ifndef TRACE_EVENT_H
 #define TRACE_EVENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/addr.h"
 #include "common/exchange_record.h"
 
 #define TAP_MAGIC       0x50545046u /* "FPTP" */
-#define TAP_VERSION     2
+#define TAP_VERSION     3
 #define TAP_MESSAGE_MAX 65536
 
 /*
@@ -176,7 +177,10 @@ struct tap_part_known {
 	uint8_t zero[5];
 };
 
-/* The log line's moment and the log line's values. */
+/*
+ * The log line's moment and the log line's values. Tries that were not made are left out: the
+ * record ends behind the last one.
+ */
 struct tap_end {
 	struct tap_record r;
 	struct exchange_record x;
@@ -211,12 +215,18 @@ struct tap_anchored {
 	uint64_t conn;
 };
 
+static inline size_t tap_end_len(unsigned tries_count)
+{
+	return offsetof(struct tap_end, x) + exchange_record_len(tries_count);
+}
+
 _Static_assert(sizeof(struct tap_message) % 8 == 0, "messages stay aligned");
 _Static_assert(sizeof(struct tap_open) % 8 == 0 && sizeof(struct tap_endpoint) % 8 == 0 &&
 		       sizeof(struct tap_position) % 8 == 0 && sizeof(struct tap_begin) % 8 == 0 &&
 		       sizeof(struct tap_progress) % 8 == 0 &&
 		       sizeof(struct tap_part_known) % 8 == 0 && sizeof(struct tap_end) % 8 == 0 &&
-		       sizeof(struct tap_close) % 8 == 0,
+		       sizeof(struct tap_close) % 8 == 0 && sizeof(struct try_record) % 8 == 0 &&
+		       offsetof(struct exchange_record, tries) % 8 == 0,
 	       "records stay aligned");
 
 #endif

@@ -16,14 +16,14 @@ struct exchange_times {
 	uint64_t settled_ns;
 };
 
-static const struct stream *stream_of(const struct leg_place *p, enum part_kind kind)
+static inline const struct stream *stream_of(const struct leg_place *p, enum part_kind kind)
 {
 	unsigned side = part_is_ours(p->which, kind) ? p->our_side : 1 - p->our_side;
 
 	return p->flow->side[side].stream;
 }
 
-static bool part_exists(const struct leg_record *leg, enum part_kind kind)
+static inline bool part_exists(const struct leg_record *leg, enum part_kind kind)
 {
 	const struct byte_range *r = leg_range(leg, kind);
 
@@ -38,10 +38,13 @@ static bool leg_is_done(const struct leg_place *p, uint64_t known_ns, uint64_t *
 	if (p->leg == NULL || p->flow == NULL)
 		return true;
 	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
-		const struct stream *s = stream_of(p, kind);
+		const struct stream *s;
 		uint64_t ns;
 
-		if (!part_exists(p->leg, kind) || !stream_anchored_at(s, known_ns))
+		if (!part_exists(p->leg, kind))
+			continue;
+		s = stream_of(p, kind);
+		if (!stream_anchored_at(s, known_ns))
 			continue;
 		ns = stream_acked_ns(s, leg_range(p->leg, kind)->past);
 		if (ns == 0)
@@ -213,11 +216,16 @@ static void leg_gather(struct leg_finding *e, const struct leg_place *place, uin
 		handshake_gather(&e->handshake, place->flow);
 }
 
+static bool is_closing(const struct leg_place *p)
+{
+	return p->flow != NULL && p->flow->how != FLOW_OPEN;
+}
+
 static void leg_close(struct leg_finding *e, const struct exchange_times *t)
 {
 	const struct leg_place *p = &e->place;
 
-	if (p->leg == NULL || p->flow == NULL || p->flow->how == FLOW_OPEN)
+	if (p->leg == NULL || !is_closing(p))
 		return;
 	if (close_belongs(p, t))
 		close_gather(&e->close, p->flow, p->which, p->our_side, t->settled_ns);
@@ -254,13 +262,13 @@ static void leg_doubt(struct leg_finding *e, const struct finding_losses *losses
 
 static void doubt(struct finding *e, const struct finding_losses *losses)
 {
-	uint64_t first_ns = finding_first_ns(e);
+	uint64_t first_ns = losses != NULL ? finding_first_ns(e) : 0;
 
-	if (losses == NULL || first_ns == 0)
+	if (first_ns == 0)
 		return;
 	leg_doubt(&e->client, losses, first_ns, e->settled_ns);
 	leg_doubt(&e->backend, losses, first_ns, e->settled_ns);
-	for (unsigned i = 0; i < FINDING_TRIES; i++)
+	for (unsigned i = 0; i < e->x->tries_count; i++)
 		leg_doubt(&e->tries[i], losses, first_ns, e->settled_ns);
 }
 
@@ -332,6 +340,15 @@ static void phases_gather(struct finding *e)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+static bool any_is_closing(const struct finding *e)
+{
+	bool any = is_closing(&e->client.place) || is_closing(&e->backend.place);
+
+	for (unsigned i = 0; i < e->x->tries_count; i++)
+		any = any || is_closing(&e->tries[i].place);
+	return any;
+}
+
 static struct exchange_times times_of(const struct finding *e, const struct finding_places *places,
 				      uint64_t end_ns)
 {
@@ -345,11 +362,22 @@ static struct exchange_times times_of(const struct finding *e, const struct find
 	return t;
 }
 
-void finding_gather(struct finding *e, const struct exchange_record *x,
-		    const struct finding_places *places, uint64_t end_ns, uint64_t settled_ns)
+static void closes_gather(struct finding *e, const struct finding_places *places, uint64_t end_ns)
 {
 	struct exchange_times t;
 
+	if (!any_is_closing(e))
+		return;
+	t = times_of(e, places, end_ns);
+	leg_close(&e->client, &t);
+	leg_close(&e->backend, &t);
+	for (unsigned i = 0; i < e->x->tries_count; i++)
+		leg_close(&e->tries[i], &t);
+}
+
+void finding_gather(struct finding *e, const struct exchange_record *x,
+		    const struct finding_places *places, uint64_t end_ns, uint64_t settled_ns)
+{
 	e->x = x;
 	e->settled_ns = settled_ns;
 	e->drops = 0;
@@ -357,12 +385,8 @@ void finding_gather(struct finding *e, const struct exchange_record *x,
 	leg_gather(&e->backend, &places->backend, settled_ns);
 	for (unsigned i = 0; i < x->tries_count; i++)
 		leg_gather(&e->tries[i], &places->tries[i], settled_ns);
-	t = times_of(e, places, end_ns);
 	doubt(e, places->losses);
-	leg_close(&e->client, &t);
-	leg_close(&e->backend, &t);
-	for (unsigned i = 0; i < x->tries_count; i++)
-		leg_close(&e->tries[i], &t);
+	closes_gather(e, places, end_ns);
 	phases_gather(e);
 }
 

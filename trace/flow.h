@@ -15,6 +15,9 @@
 #include "common/attrib.h"
 #include "trace/packet.h"
 #include "trace/stream.h"
+#include "trace/wslabel.h"
+
+#define FLOW_REMEMBERED_MAX 65536U
 
 struct flow_table;
 
@@ -66,6 +69,7 @@ struct flow_place {
 	struct stream_place data; /* when seg->payload_len > 0; what a RST carries is no data */
 	uint64_t acked_from;      /* bytes of the other side newly acknowledged: [from, past) */
 	uint64_t acked_past;
+	struct wslabel_seen ws; /* copies too: Wireshark knows none */
 };
 
 struct flow_table *flow_table_new(void) MUST_CHECK;
@@ -109,7 +113,8 @@ static inline unsigned flow_side_of(const struct flow *f, const struct addr *a)
 /*
  * Give a flow back: it will not be asked for again. Its number stays used: a late packet of the
  * same connection gets a flow that has the number, the ISNs and nothing else (user NULL,
- * is_remnant, place->fresh false).
+ * is_remnant, place->fresh false), and Wireshark's labels as if nothing had been given back. Of the
+ * connections whose flows are gone, the FLOW_REMEMBERED_MAX used last are remembered so.
  */
 void flow_table_remove(struct flow_table *t, struct flow *f);
 

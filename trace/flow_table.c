@@ -1,10 +1,10 @@
 /*
  * flow_table.c -- finds the connection of a segment and numbers it as Wireshark does.
  *
- * A tuple is a pair of ends in canonical order. It remembers what Wireshark's rules compare (the
- * bases) and the number even after its flows were given back, so that a late packet gets no new
- * number; of such empty tuples the longest unused are forgotten. Never looks at what a segment says
- * beyond addresses, SYN, ACK and sequence numbers.
+ * A tuple is a pair of ends in canonical order. It remembers what Wireshark's rules compare and the
+ * number even after its flows were given back, so that a late packet gets no new number and the
+ * labels that Wireshark gives it; of such empty tuples the longest unused are forgotten. Never looks
+ * at what a segment says beyond addresses, SYN, ACK and sequence numbers.
  *
  * Invariant: `current` is the newest incarnation, or NULL when that was given back.
  */
@@ -14,7 +14,6 @@
 #include "trace/flow_node.h"
 
 #define BUCKETS_FIRST 1024U
-#define EMPTY_MAX     65536U /* tuples without a flow that are remembered */
 #define RECENT_SLOTS  4096U
 #define COPY_NS       NS_PER_MS /* copies of one packet are seen within this time */
 
@@ -24,13 +23,12 @@ struct flow_tuple {
 	uint64_t hash;
 	struct addr end[2]; /* end[0] is not after end[1] */
 	struct flow_node *oldest, *newest, *current;
-	uint32_t number;  /* of the newest incarnation */
-	uint32_t base[2]; /* by end: Wireshark's base of relative numbers */
+	uint32_t number; /* of the newest incarnation as Wireshark counts */
 	uint32_t isn[2];
-	bool base_set[2];
 	bool isn_known[2]; /* isn is what a flow that was given back knew */
 	uint8_t opener;    /* end that is side 0 */
 	bool is_noted;     /* the newest number is known of a header alone */
+	struct wslabel ws; /* of that incarnation, by end */
 };
 
 /* The packet that was seen last with this print. */
@@ -85,6 +83,7 @@ void flow_table_free(struct flow_table *t)
 			struct flow_tuple *u = t->buckets[i];
 
 			t->buckets[i] = u->chain;
+			wslabel_fini(&u->ws);
 			free(u);
 		}
 	}
@@ -193,6 +192,7 @@ static struct flow_tuple *tuple_new(struct flow_table *t, const struct addr *a,
 	grow_buckets(t);
 	bucket = bucket_of(t, hash);
 	u->hash = hash;
+	wslabel_init(&u->ws);
 	u->end[0] = addr_compare(a, b) <= 0 ? *a : *b;
 	u->end[1] = addr_compare(a, b) <= 0 ? *b : *a;
 	u->chain = *bucket;
@@ -211,6 +211,7 @@ static void tuple_free(struct flow_table *t, struct flow_tuple *u)
 	*link = u->chain;
 	t->tuple_count--;
 	empty_remove(t, u);
+	wslabel_fini(&u->ws);
 	free(u);
 }
 
@@ -299,8 +300,9 @@ void flow_table_remove(struct flow_table *t, struct flow *f)
 	flow_node_free(n);
 	if (u->oldest != NULL)
 		return;
+	wslabel_shrink(&u->ws);
 	empty_add(t, u);
-	if (t->empty_count > EMPTY_MAX)
+	if (t->empty_count > FLOW_REMEMBERED_MAX)
 		tuple_free(t, t->empty_coldest);
 }
 
@@ -333,53 +335,27 @@ static bool begins_noted(const struct flow_tuple *u, const struct segment *seg, 
 	       (n == NULL || !n->flow.side[side].isn_known || n->flow.side[side].isn != seg->seq);
 }
 
-/*
- * Rules a to c of Wireshark's numbering, which hold for a header alone, too. True: seg begins a new
- * incarnation.
- */
-static bool number_stream(struct flow_table *t, struct flow_tuple *u, const struct segment *seg,
-			  uint8_t end, bool first)
+/* Number a segment, or a header alone, as Wireshark does. */
+static enum wslabel_place number_stream(struct flow_table *t, struct flow_tuple *u,
+					const struct segment *seg, uint8_t end, bool first)
 {
-	uint8_t syn_ack = seg->flags & (TCP_SYN | TCP_ACK);
-	bool other_base = u->base_set[end] && u->base[end] != seg->seq, fresh = first;
+	enum wslabel_place place = wslabel_place(&u->ws, seg, end);
 
-	if (syn_ack == TCP_SYN && other_base) {
-		u->base_set[0] = false;
-		u->base_set[1] = false;
-		fresh = true;
-		first = true;
-	} else if (syn_ack == (TCP_SYN | TCP_ACK) && other_base) {
-		u->base[end] = seg->seq;
-		fresh = answers_missed_syn(u, seg, end);
-	}
-	if (first)
+	if (first || place == WSLABEL_RENEWED)
 		u->number = t->next_number++;
-	return fresh;
+	return place;
 }
 
-/* Rule d: what relative numbers are counted from. */
-static void set_bases(struct flow_tuple *u, const struct segment *seg, uint8_t end)
+/* True: seg begins a new incarnation. */
+static bool is_fresh(struct flow_tuple *u, const struct segment *seg, uint8_t end, bool first,
+		     enum wslabel_place place)
 {
-	if (!u->base_set[end]) {
-		u->base_set[end] = true;
-		u->base[end] = seg->seq - !(seg->flags & TCP_SYN);
-	}
-	if ((seg->flags & TCP_ACK) && !u->base_set[!end]) {
-		u->base_set[!end] = true;
-		u->base[!end] = seg->ack - 1;
-	}
-}
+	bool fresh = first || place == WSLABEL_RENEWED || begins_noted(u, seg, end);
 
-/* Rules a to d. True: seg begins a new incarnation. */
-static bool renew(struct flow_table *t, struct flow_tuple *u, const struct segment *seg,
-		  uint8_t end, bool first)
-{
-	bool is_noted = begins_noted(u, seg, end),
-	     fresh = number_stream(t, u, seg, end, first) || is_noted;
-
+	if (place == WSLABEL_OTHER_BASE && !fresh)
+		fresh = answers_missed_syn(u, seg, end);
 	if (fresh)
 		u->is_noted = false;
-	set_bases(u, seg, end);
 	return fresh;
 }
 
@@ -406,6 +382,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 	uint64_t hash = hash_addr(t->seed, &seg->src) + hash_addr(t->seed, &seg->dst);
 	struct flow_tuple *u = tuple_find(t, &seg->src, &seg->dst, hash);
 	bool first = u == NULL;
+	enum wslabel_place ws_place;
 	struct flow_node *n;
 	uint8_t end;
 
@@ -417,8 +394,11 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 	end = !addr_equal(&u->end[0], &seg->src);
 	n = u->current;
 	place->copy = is_copy(t, seg, hash, end) && n != NULL;
+	ws_place = number_stream(t, u, seg, end, first);
+	wslabel_base(&u->ws, seg, end);
+	wslabel_add(&u->ws, seg, end, ws_place, &place->ws);
 	if (!place->copy) {
-		place->fresh = renew(t, u, seg, end, first) ||
+		place->fresh = is_fresh(u, seg, end, first, ws_place) ||
 			       (n != NULL && flow_node_is_outlived(n, seg, end != u->opener));
 		if (place->fresh || n == NULL)
 			n = incarnation_new(t, u, seg, end, place->fresh);
@@ -443,6 +423,8 @@ uint32_t flow_table_note(struct flow_table *t, const struct segment *seg)
 	struct flow_tuple *u = tuple_find(t, &seg->src, &seg->dst, hash);
 	bool first = u == NULL;
 	uint32_t number = t->next_number;
+	enum wslabel_place place;
+	struct wslabel_seen seen;
 	uint8_t end;
 
 	if (first)
@@ -450,9 +432,13 @@ uint32_t flow_table_note(struct flow_table *t, const struct segment *seg)
 	if (u == NULL)
 		return UINT32_MAX;
 	end = !addr_equal(&u->end[0], &seg->src);
-	(void)number_stream(t, u, seg, end, first);
-	if (seg->payload_framed != SEGMENT_NO_LEN)
-		set_bases(u, seg, end);
+	place = number_stream(t, u, seg, end, first);
+	if (seg->payload_framed != SEGMENT_NO_LEN) {
+		wslabel_base(&u->ws, seg, end);
+		wslabel_add(&u->ws, seg, end, place, &seen);
+	} else if (!seg->is_short) {
+		wslabel_time(&u->ws, seg, end);
+	}
 	if (t->next_number != number)
 		u->is_noted = true;
 	return u->number;

@@ -305,7 +305,7 @@ uint64_t conn_told_past(const struct conn *c, bool ours)
 
 static struct exchange *exchange_add(struct ledger *l, uint32_t run, uint64_t id)
 {
-	struct exchange *x = calloc(1, sizeof(*x));
+	struct exchange *x = exchange_new(false);
 	const struct leg_record none = leg_record_none();
 
 	if (x == NULL)
@@ -320,6 +320,29 @@ static struct exchange *exchange_add(struct ledger *l, uint32_t run, uint64_t id
 	for (unsigned i = 0; i < MOMENT_COUNT; i++)
 		x->x.at_us[i] = MOMENT_NEVER;
 	return x;
+}
+
+/*
+ * The same exchange with memory for tries, perhaps somewhere else; it must be linked to no
+ * connection. NULL: no memory, x is as it was.
+ */
+static struct exchange *exchange_with_tries(struct ledger *l, struct exchange *x)
+{
+	struct exchange *larger;
+
+	if (x->has_tries)
+		return x;
+	larger = exchange_new(true);
+	if (larger == NULL)
+		return NULL;
+	exchange_copy(larger, x);
+	/* The key stands there already: replacing its value needs no memory. */
+	if (!map_put(&l->exchanges, x->x.run, x->x.id, larger)) {
+		free(larger);
+		return NULL;
+	}
+	free(x);
+	return larger;
 }
 
 static struct conn *conn_of_try(const struct ledger *l, const struct exchange *x, unsigned i)
@@ -447,7 +470,7 @@ static bool is_linked_as(const struct exchange *x, const struct exchange_record 
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record)
 {
 	const struct conn *c = map_get(&l->conns, record->run, record->client.conn);
-	struct exchange *x = find_exchange(l, c, record->run, record->id);
+	struct exchange *x = find_exchange(l, c, record->run, record->id), *larger;
 	bool is_linked;
 
 	if (x == NULL)
@@ -457,7 +480,12 @@ struct exchange *ledger_end(struct ledger *l, const struct exchange_record *reco
 	is_linked = is_linked_as(x, record);
 	if (!is_linked)
 		unlink_legs(l, x, false);
-	x->x = *record;
+	if (record->tries_count > 0 && (larger = exchange_with_tries(l, x)) == NULL) {
+		exchange_forget(l, x, false);
+		return NULL;
+	}
+	x = record->tries_count > 0 ? larger : x;
+	memcpy(&x->x, record, exchange_record_len(record->tries_count));
 	x->ended = true;
 	x->open_parts = 0;
 	x->end_ns = end_of(record);
@@ -528,20 +556,42 @@ static void backend_becomes_try(struct exchange *x)
 	x->known_parts &= (uint8_t)~BACKEND_PARTS;
 }
 
-/* The leg of a running exchange that a begin speaks of, linked to its connection. */
-static struct leg_record *leg_of_begin(struct ledger *l, struct exchange *x, struct conn *c,
+/* A leg begins: nothing has been linked for it yet. */
+static bool link_first(struct ledger *l, struct exchange *x, const struct conn *c,
+		       struct leg_record *leg)
+{
+	x->conn[c->leg] = link_leg(l, x, c->leg, leg);
+	return x->conn[c->leg] != NULL;
+}
+
+/*
+ * The leg of a running exchange that a begin speaks of, linked to its connection. The exchange may
+ * move. NULL: no memory.
+ */
+static struct leg_record *leg_of_begin(struct ledger *l, struct exchange **at, struct conn *c,
 				       const struct tap_begin *b)
 {
+	struct exchange *x = *at;
 	struct leg_record *leg = c->leg == TAP_CLIENT ? &x->x.client : &x->x.backend;
+	bool is_first = leg->conn == 0;
 
 	if (leg->conn == c->number)
 		return leg;
-	unlink_legs(l, x, false);
-	if (leg == &x->x.backend && leg->conn != 0)
+	if (!is_first)
+		unlink_legs(l, x, false);
+	if (!is_first && c->leg == TAP_BACKEND) {
+		x = exchange_with_tries(l, x);
+		if (x == NULL)
+			return NULL;
+		*at = x;
+		leg = &x->x.backend;
 		backend_becomes_try(x);
+	}
 	leg_begin(leg, c, b->nth);
 	if (c->leg == TAP_BACKEND)
 		x->x.attempts = b->attempt;
+	if (is_first)
+		return link_first(l, x, c, leg) ? leg : NULL;
 	return link_legs(l, x) ? leg : NULL;
 }
 
@@ -598,7 +648,7 @@ bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uin
 		x = exchange_add(l, run, b->id);
 	if (x == NULL)
 		return false;
-	leg = leg_of_begin(l, x, c, b);
+	leg = leg_of_begin(l, &x, c, b);
 	if (leg == NULL)
 		return false;
 	if (x->x.start_ns == 0)

@@ -15,6 +15,7 @@
 #include "common/attrib.h"
 #include "common/exchange_record.h"
 #include "trace/event.h"
+#include "trace/exchange.h"
 #include "trace/map.h"
 #include "trace/part.h"
 
@@ -22,18 +23,6 @@
 
 struct track;
 struct unanchored;
-
-/* One exchange, begun or over. */
-struct exchange {
-	struct exchange_record x; /* while it runs: what is known so far */
-	bool ended;               /* x is the end record */
-	bool settled;             /* settled_ns is true, not only a lower bound */
-	uint8_t open_parts;       /* bit per enum tap_part: begun, its end unknown */
-	uint8_t known_parts;      /* bit per enum tap_part: its length is known */
-	uint64_t end_ns;          /* start + the last moment */
-	uint64_t settled_ns;
-	struct conn *conn[2]; /* of x.client and x.backend, while it stands in their uses */
-};
 
 /* An exchange on a connection: leg points into x->x. */
 struct conn_use {

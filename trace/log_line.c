@@ -120,23 +120,37 @@ static inline void read_word(struct reader *r, char out[24])
 		memcpy(out, from, len);
 }
 
-/* IPv4 by hand; other families are rare enough for the general parser. */
+/* At most 255 or 65535, as `most` says, without a leading zero. NULL: it is none. */
+static inline const char *take_small(const char *p, const char *end, uint32_t most, uint32_t *out)
+{
+	const char *from = p;
+	uint32_t v = 0;
+
+	while (p < end && (uint8_t)(*p - '0') <= 9 && v <= most)
+		v = v * 10 + (uint8_t)(*p++ - '0');
+	*out = v;
+	return p == from || v > most || (*from == '0' && p - from > 1) ? NULL : p;
+}
+
+/* IPv4 by hand, up to the closing quote; other families are rare enough for the general parser. */
 static inline bool read_ip4(struct reader *r, struct addr *out)
 {
-	struct reader try = *r;
+	const char *p = r->at, *end = r->end;
+	uint32_t v;
 
 	for (unsigned i = 0; i < 4; i++) {
-		out->ip[i] = (uint8_t)read_between(&try, 0, 255);
-		if (i < 3)
-			NEED(&try, ".");
+		p = take_small(p, end, 255, &v);
+		if (p == NULL || p == end || *p++ != (i < 3 ? '.' : ':'))
+			return false;
+		out->ip[i] = (uint8_t)v;
 	}
-	NEED(&try, ":");
-	out->port = (uint16_t)read_between(&try, 0, 65535);
-	NEED(&try, "\"");
+	p = take_small(p, end, 65535, &v);
+	if (p == NULL || p == end || *p++ != '"')
+		return false;
+	out->port = (uint16_t)v;
 	out->family = ADDR_IP4;
-	if (!try.failed)
-		*r = try;
-	return !try.failed;
+	r->at = p;
+	return true;
 }
 
 static inline void read_addr(struct reader *r, struct addr *out)
@@ -150,6 +164,7 @@ static inline void read_addr(struct reader *r, struct addr *out)
 	NEED(r, "\"");
 	if (r->failed || read_ip4(r, out))
 		return;
+	*out = (struct addr){0};
 	from = r->at;
 	len = read_plain(r);
 	r->failed = r->failed || !addr_parse(from, len, out);
@@ -297,13 +312,18 @@ bool log_line_read(const char *line, size_t len, struct exchange_record *x)
 
 #define TAIL_MAX 400 /* from "at_us" on: keys, six moments, two numbers */
 
-/* Where `"at_us":{` begins, from behind; NULL: nowhere near. */
+/* Where "at_us" stands: the last but one object of the line begins behind it. NULL: nowhere near. */
 static const char *find_moments(const char *line, size_t len)
 {
-	static const char key[] = "\"at_us\":{";
-	size_t tail = MIN(len, TAIL_MAX);
+	static const char key[] = "\"at_us\":";
+	const char *least = len > TAIL_MAX ? line + len - TAIL_MAX : line;
+	const char *at = memrchr(least, '{', (size_t)(line + len - least));
 
-	return memmem(line + len - tail, tail, key, sizeof(key) - 1);
+	if (at != NULL)
+		at = memrchr(least, '{', (size_t)(at - least));
+	if (at == NULL || (size_t)(at - least) < sizeof(key) - 1)
+		return NULL;
+	return at - (sizeof(key) - 1);
 }
 
 bool log_line_read_times(const char *line, size_t len, struct log_line_times *t)

@@ -87,16 +87,11 @@ void mark_list_drop(struct mark_list *l, uint32_t n)
 	}
 }
 
-/*
- * What is looked for stands nearly always at one of the ends: new segments and ACKs belong behind
- * the last mark, and the exchange that is settled next has its bytes at the front.
- */
-uint32_t mark_list_find(const struct mark_list *l, uint64_t pos)
+/* In growing steps from the front, then by halves between the last two. */
+static uint32_t find_behind_first(const struct mark_list *l, uint64_t pos)
 {
-	uint32_t low = 0, high = 1;
+	uint32_t low = 1, high = 2;
 
-	if (l->count == 0 || mark_list_get(l, l->count - 1)->pos < pos)
-		return l->count;
 	while (high < l->count && mark_list_get(l, high - 1)->pos < pos) {
 		low = high;
 		high *= 2;
@@ -111,4 +106,17 @@ uint32_t mark_list_find(const struct mark_list *l, uint64_t pos)
 			high = middle;
 	}
 	return low;
+}
+
+/*
+ * What is looked for stands nearly always at one of the ends: new segments and ACKs belong behind
+ * the last mark, and the exchange that is settled next has its bytes at the front.
+ */
+uint32_t mark_list_find(const struct mark_list *l, uint64_t pos)
+{
+	if (l->count == 0 || mark_list_get(l, 0)->pos >= pos)
+		return 0;
+	if (mark_list_get(l, l->count - 1)->pos < pos)
+		return l->count;
+	return find_behind_first(l, pos);
 }

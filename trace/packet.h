@@ -75,6 +75,10 @@ struct segment {
 	uint16_t mss;   /* option, 0: none */
 	uint8_t wscale; /* option, SEGMENT_NO_WSCALE: none */
 	uint8_t sack_count;
+	bool is_short;       /* it says that its header is shorter than one can be */
+	bool is_cut;         /* not all of its header was captured */
+	bool sack_permitted; /* option of a SYN */
+	uint16_t mptcp;      /* a bit per subtype of the MPTCP options in it (RFC 8684 section 3) */
 	bool has_ts;
 	uint32_t tsval;
 	uint32_t tsecr;

@@ -5,6 +5,8 @@
 #define TRACE_PART_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "common/exchange_record.h"
 
@@ -19,19 +21,15 @@ enum part_kind {
 
 static inline const struct byte_range *leg_range(const struct leg_record *l, enum part_kind kind)
 {
-	switch (kind) {
-	case PART_REQUEST:
-		return &l->request;
-	case PART_INTERIM:
-		return &l->interim;
-	case PART_RESPONSE:
-		return &l->response;
-	case PART_TUNNEL_UP:
-		return &l->tunnel_up;
-	case PART_TUNNEL_DOWN:
-	default:
-		return &l->tunnel_down;
-	}
+	static const uint16_t at[PART_KINDS] = {
+		[PART_REQUEST] = offsetof(struct leg_record, request),
+		[PART_INTERIM] = offsetof(struct leg_record, interim),
+		[PART_RESPONSE] = offsetof(struct leg_record, response),
+		[PART_TUNNEL_UP] = offsetof(struct leg_record, tunnel_up),
+		[PART_TUNNEL_DOWN] = offsetof(struct leg_record, tunnel_down),
+	};
+
+	return (const void *)((const char *)l + at[kind]);
 }
 
 /* Did the proxy send these bytes on that leg? If not, its peer did. */

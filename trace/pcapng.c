@@ -156,16 +156,19 @@ static void put_option(struct pcapng *w, enum option code, const void *bytes, si
 }
 
 /* Text longer than an option can hold is cut, not in the middle of a character. */
+static size_t text_cut(const char *text, size_t len)
+{
+	if (len <= UINT16_MAX)
+		return len;
+	len = UINT16_MAX;
+	while (len > 0 && ((uint8_t)text[len] & 0xc0) == 0x80)
+		len--;
+	return len;
+}
+
 static void put_text(struct pcapng *w, enum option code, const char *text)
 {
-	size_t len = strlen(text);
-
-	if (len > UINT16_MAX) {
-		len = UINT16_MAX;
-		while (len > 0 && ((uint8_t)text[len] & 0xc0) == 0x80)
-			len--;
-	}
-	put_option(w, code, text, len);
+	put_option(w, code, text, text_cut(text, strlen(text)));
 }
 
 static void put_time_option(struct pcapng *w, enum option code, uint64_t ts_ns)
@@ -267,26 +270,93 @@ bool pcapng_interface(struct pcapng *w, const struct pcapng_interface *i)
 	return end_block(w);
 }
 
-bool pcapng_packet(struct pcapng *w, const struct packet *p, const char *const *comments,
-		   unsigned count)
+/* ---- packets: put together in one go, since there are many ---- */
+
+#define PACKET_FIXED 96 /* what is no packet byte, comment or padding of those */
+
+static char *put_word32(char *p, uint32_t value)
+{
+	memcpy(p, &value, sizeof(value));
+	return p + sizeof(value);
+}
+
+/* With the padding to 32 bits. */
+static char *put_padded(char *p, const void *bytes, size_t len)
+{
+	memset(p + (len & ~(size_t)3), 0, 4);
+	memcpy(p, bytes, len);
+	return p + ((len + 3) & ~(size_t)3);
+}
+
+static char *put_head32(char *p, enum option code, size_t len)
+{
+	return put_word32(p, (uint32_t)code | (uint32_t)len << 16);
+}
+
+static size_t comment_len(const struct pcapng_comment *c)
+{
+	return text_cut(c->text, c->len);
+}
+
+static size_t packet_max(const struct packet *p, const struct pcapng_comment *comments,
+			 unsigned count)
+{
+	size_t need = PACKET_FIXED + (size_t)p->cap_len;
+
+	for (unsigned i = 0; i < count; i++)
+		need += 8 + comments[i].len;
+	return need;
+}
+
+static char *put_options(char *at, const struct packet *p, const struct pcapng_comment *comments,
+			 unsigned count)
 {
 	uint32_t flags = p->direction & 3U;
 
-	begin_block(w, BLOCK_PACKET);
-	put_u32(w, p->iface);
-	put_time(w, p->ts_ns);
-	put_u32(w, p->cap_len);
-	put_u32(w, MAX(p->wire_len, p->cap_len));
-	put_bytes(w, p->bytes, p->cap_len);
-	for (unsigned i = 0; i < count; i++)
-		put_text(w, OPT_COMMENT, comments[i]);
-	if (flags != 0)
-		put_option(w, EPB_FLAGS, &flags, sizeof(flags));
-	if (p->dropped_before > 0)
-		put_u64_option(w, EPB_DROPCOUNT, p->dropped_before);
+	for (unsigned i = 0; i < count; i++) {
+		size_t len = comment_len(&comments[i]);
+
+		at = put_head32(at, OPT_COMMENT, len);
+		at = put_padded(at, comments[i].text, len);
+	}
+	if (flags != 0) {
+		at = put_head32(at, EPB_FLAGS, sizeof(flags));
+		at = put_word32(at, flags);
+	}
+	if (p->dropped_before > 0) {
+		at = put_head32(at, EPB_DROPCOUNT, 8);
+		at = put_word32(at, p->dropped_before);
+		at = put_word32(at, 0);
+	}
 	if (count > 0 || flags != 0 || p->dropped_before > 0)
-		put_u32(w, OPT_END);
-	return end_block(w);
+		at = put_head32(at, OPT_END, 0);
+	return at;
+}
+
+bool pcapng_packet(struct pcapng *w, const struct packet *p, const struct pcapng_comment *comments,
+		   unsigned count)
+{
+	char *begin, *at;
+	uint32_t len;
+
+	if (!make_room(w, packet_max(p, comments, count)))
+		return false;
+	begin = (char *)w->buf + w->len;
+	at = put_word32(begin, BLOCK_PACKET);
+	at = put_word32(at, 0); /* the length, when it is known */
+	at = put_word32(at, p->iface);
+	at = put_word32(at, (uint32_t)(p->ts_ns >> 32));
+	at = put_word32(at, (uint32_t)p->ts_ns);
+	at = put_word32(at, p->cap_len);
+	at = put_word32(at, MAX(p->wire_len, p->cap_len));
+	at = put_padded(at, p->bytes, p->cap_len);
+	at = put_options(at, p, comments, count);
+	len = (uint32_t)(at - begin) + 4;
+	at = put_word32(at, len);
+	memcpy(begin + 4, &len, sizeof(len));
+	w->len += len;
+	w->whole = w->len;
+	return true;
 }
 
 bool pcapng_statistics(struct pcapng *w, uint32_t iface, const struct pcapng_statistics *s)

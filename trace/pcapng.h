@@ -30,11 +30,16 @@ struct pcapng *pcapng_new(int fd, const char *application) MUST_CHECK;
 /* Interfaces are numbered from 0 in the order they are added; before the first packet. */
 bool pcapng_interface(struct pcapng *w, const struct pcapng_interface *i) MUST_CHECK;
 
+struct pcapng_comment {
+	const char *text;
+	size_t len; /* what is beyond 65535 bytes is cut */
+};
+
 /*
- * comments: `count` strings, each its own opt_comment. p->iface, direction and dropped_before are
+ * comments: `count` texts, each its own opt_comment. p->iface, direction and dropped_before are
  * written.
  */
-bool pcapng_packet(struct pcapng *w, const struct packet *p, const char *const *comments,
+bool pcapng_packet(struct pcapng *w, const struct packet *p, const struct pcapng_comment *comments,
 		   unsigned count) MUST_CHECK;
 
 struct pcapng_statistics {

@@ -359,6 +359,8 @@ static void query_carried(const struct stream *s, uint64_t first, uint64_t past,
 static void query_repeated(const struct stream *s, uint64_t first, uint64_t past, uint64_t until_ns,
 			   struct stream_range *out)
 {
+	if (s->repeats.count == 0)
+		return;
 	for (uint32_t i = find_repeat(s, first); i < s->repeats.count; i++) {
 		const struct mark *m = mark_list_get(&s->repeats, i);
 		uint64_t from = MAX(first, m->pos), to = MIN(past, mark_past(m));

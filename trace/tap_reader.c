@@ -56,7 +56,7 @@ const char *exchange_record_fault(const struct exchange_record *x)
 		fault = leg_fault(&x->backend);
 	if (x->tries_count > ARRAY_LEN(x->tries))
 		return "more tries than there can be";
-	for (unsigned i = 0; i < x->tries_count && fault == NULL; i++) {
+	for (unsigned i = 0; fault == NULL && i < x->tries_count; i++) {
 		fault = leg_fault(&x->tries[i].leg);
 		if (!word_is_sound(x->tries[i].end))
 			return "a word without an end";
@@ -138,13 +138,26 @@ static const char *read_part(struct cursor *body, const struct tap_message *m,
 	return NULL;
 }
 
+/* What stands between `end` and the tries that it names must have come. */
+static bool take_end(struct cursor *body, struct tap_end *r)
+{
+	size_t tries_len;
+
+	if (!take(body, r, tap_end_len(0)))
+		return false;
+	if (r->x.tries_count > ARRAY_LEN(r->x.tries))
+		return true; /* refused as a whole */
+	tries_len = tap_end_len(r->x.tries_count) - tap_end_len(0);
+	return take(body, r->x.tries, tries_len);
+}
+
 static const char *read_end(struct cursor *body, const struct tap_message *m,
 			    const struct tap_calls *calls)
 {
 	struct tap_end r;
 	const char *fault;
 
-	if (!take(body, &r, sizeof(r)))
+	if (!take_end(body, &r))
 		return too_short;
 	fault = exchange_record_fault(&r.x);
 	if (fault == NULL && calls->end != NULL)

@@ -163,9 +163,9 @@ Test(tap, end_carries_the_whole_record)
 	before_ns = clock_mono_ns();
 	tap_end(rig.tap, &s.x);
 	after_ns = clock_mono_ns();
-	rig_run_until(&rig, sizeof(end));
-	tap_peer_take(&rig.peer, TAP_END, &end, sizeof(end));
-	cr_expect_eq(memcmp(&end.x, &s.x, sizeof(s.x)), 0);
+	rig_run_until(&rig, tap_end_len(1));
+	tap_peer_take(&rig.peer, TAP_END, &end, tap_end_len(1));
+	cr_expect_eq(memcmp(&end.x, &s.x, exchange_record_len(1)), 0);
 	cr_expect(end.r.mono_ns >= before_ns && end.r.mono_ns <= after_ns);
 	rig_stop(&rig);
 }
@@ -226,7 +226,7 @@ Test(tap, a_lone_record_leaves_about_a_millisecond_later)
 
 Test(tap, sixteen_kib_leave_at_once)
 {
-	const size_t enough = (16384 + sizeof(struct tap_end) - 1) / sizeof(struct tap_end);
+	const size_t enough = (16384 + tap_end_len(0) - 1) / tap_end_len(0);
 	struct rig rig;
 	struct sample s;
 
@@ -237,7 +237,7 @@ Test(tap, sixteen_kib_leave_at_once)
 	cr_expect_not(tap_peer_receive(&rig.peer));
 	tap_end(rig.tap, &s.x);
 	cr_expect(tap_peer_receive(&rig.peer));
-	cr_expect_eq(rig.peer.len, enough * sizeof(struct tap_end));
+	cr_expect_eq(rig.peer.len, enough * tap_end_len(0));
 	rig_stop(&rig);
 }
 
@@ -312,7 +312,7 @@ Test(tap, freeing_sends_what_waits)
 	tap_free(rig.tap);
 	rig.tap = NULL;
 	tap_peer_receive_all(&rig.peer);
-	cr_expect_eq(rig.peer.len, sizeof(struct tap_end));
+	cr_expect_eq(rig.peer.len, tap_end_len(0));
 	rig_stop(&rig);
 }
 
@@ -327,12 +327,12 @@ Test(tap, a_tracer_that_died_is_noticed_when_sending)
 	sample_init(&s);
 	close(rig.peer.fd);
 	rig.peer.fd = -1;
-	for (unsigned i = 0; i < 30; i++)
+	for (unsigned i = 0; i < 60; i++)
 		tap_end(rig.tap, &s.x);
 	cr_expect_not(tap_active(rig.tap));
 	rig_attach(&rig);
 	tap_end(rig.tap, &s.x);
-	rig_run_until(&rig, sizeof(struct tap_end));
+	rig_run_until(&rig, tap_end_len(0));
 	rig_stop(&rig);
 }
 
@@ -383,8 +383,8 @@ Test(tap, a_new_tracer_takes_the_place_of_the_old)
 	cr_expect_eq(recv(old, &byte, 1, 0), 0);
 	close(old);
 	tap_end(rig.tap, &s.x);
-	rig_run_until(&rig, sizeof(struct tap_end));
-	cr_expect_eq(rig.peer.len, sizeof(struct tap_end));
+	rig_run_until(&rig, tap_end_len(0));
+	cr_expect_eq(rig.peer.len, tap_end_len(0));
 	rig_stop(&rig);
 }
 

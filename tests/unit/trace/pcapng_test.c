@@ -58,12 +58,14 @@ static struct packet packet_of(const uint8_t *bytes, uint32_t len)
 			       .bytes = bytes};
 }
 
+#define COMMENT(text) {text, sizeof(text) - 1}
+
 /* Four packets: two comments; nothing; cut, outbound, behind drops; on the second interface. */
 static void add_packets(struct pcapng *w)
 {
-	static const char *const comments[] = {
-		"req=9f3c51d27be40a18 leg=backend part=request off=0-311 of 311",
-		"req=9f3c51d27be40a19 leg=backend part=response acked",
+	static const struct pcapng_comment comments[] = {
+		COMMENT("req=9f3c51d27be40a18 leg=backend part=request off=0-311 of 311"),
+		COMMENT("req=9f3c51d27be40a19 leg=backend part=response acked"),
 	};
 	static uint8_t frame[FRAME_MAX];
 	uint32_t len = frame_write(&seg, frame);
@@ -248,14 +250,13 @@ Test(pcapng, every_write_ends_on_a_whole_block)
 	enum capture_file_result result;
 	static uint8_t bytes[BIG_BYTES];
 	char path[64], comment[40000];
-	const char *comments[6];
+	struct pcapng_comment comments[6];
 	struct pcapng *w = new_file(path);
 	struct packet p;
 
-	memset(comment, 'c', sizeof(comment) - 1);
-	comment[sizeof(comment) - 1] = '\0';
+	memset(comment, 'c', sizeof(comment));
 	for (unsigned i = 0; i < 6; i++)
-		comments[i] = comment;
+		comments[i] = (struct pcapng_comment){comment, sizeof(comment) - 1};
 	add_interfaces(w);
 	for (uint32_t i = 1; i <= 200; i++) {
 		p = packet_of(bytes, i % 10 == 0 ? BIG_BYTES : 1000 + i);
@@ -275,7 +276,7 @@ Test(pcapng, every_write_ends_on_a_whole_block)
 Test(pcapng, long_comment_is_cut_between_characters)
 {
 	static char text[3 * 30000 + 1];
-	const char *comments[] = {text};
+	const struct pcapng_comment comments[] = {{text, sizeof(text) - 1}};
 	char path[64], err[CAPTURE_FILE_ERROR_MAX];
 	uint8_t head[8], bytes[4] = {0};
 	struct packet p = packet_of(bytes, 4), read_back;
