@@ -47,6 +47,7 @@ void flow_node_free(struct flow_node *n)
 		return;
 	stream_free(n->flow.side[0].stream);
 	stream_free(n->flow.side[1].stream);
+	label_fini(&n->label);
 	free(n);
 }
 
@@ -59,6 +60,15 @@ void flow_node_set_isn(struct flow_node *n, unsigned side, uint32_t isn)
 	s->isn_known = true;
 	s->isn = isn;
 	stream_anchor(s->stream, isn);
+}
+
+void flow_node_resume(struct flow_node *n, unsigned side, uint32_t next, uint32_t acked)
+{
+	const struct flow_side *s = &n->flow.side[side];
+
+	label_resume(&n->label, side, next, acked);
+	if (s->isn_known)
+		stream_forget(s->stream, next - s->isn - 1);
 }
 
 static void add_letter(struct flow_node *n, uint8_t from, char letter)
@@ -283,6 +293,18 @@ static bool is_stale(struct flow_node *n, const struct segment *seg, uint8_t fro
 	return true;
 }
 
+static void label_segment(struct flow_node *n, const struct segment *seg, struct flow_place *place)
+{
+	const struct flow_side *s = &n->flow.side[place->from];
+	unsigned shift = (seg->flags & TCP_SYN) || s->wscale > WSCALE_MAX ? 0 : s->wscale;
+	const struct label_facts facts = {.is_again = place->again,
+					  .new_bytes = place->data.new_bytes,
+					  .old_bytes = place->data.old_bytes,
+					  .window = (uint32_t)seg->window << shift};
+
+	place->label = label_add(&n->label, seg, place->from, &facts);
+}
+
 bool flow_node_add(struct flow_node *n, const struct segment *seg, struct flow_place *place)
 {
 	struct flow *f = &n->flow;
@@ -304,6 +326,7 @@ bool flow_node_add(struct flow_node *n, const struct segment *seg, struct flow_p
 	if (flags & TCP_RST)
 		add_rst(n, seg, from);
 	note_history(n, seg, place);
+	label_segment(n, seg, place);
 	return kept;
 }
 

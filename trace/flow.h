@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/attrib.h"
+#include "trace/label.h"
 #include "trace/packet.h"
 #include "trace/stream.h"
 #include "trace/wslabel.h"
@@ -69,6 +70,8 @@ struct flow_place {
 	struct stream_place data; /* when seg->payload_len > 0; what a RST carries is no data */
 	uint64_t acked_from;      /* bytes of the other side newly acknowledged: [from, past) */
 	uint64_t acked_past;
+	bool again;             /* the same packet on the same interface: the network doubled it */
+	uint32_t label;         /* enum label_bit */
 	struct wslabel_seen ws; /* copies too: Wireshark knows none */
 };
 

@@ -26,6 +26,7 @@ struct flow_node {
 	struct flow_node *older, *newer;   /* incarnations of the tuple */
 	struct flow_node *colder, *warmer; /* by last packet */
 	struct flow_top_ack top_ack[2];
+	struct label label;
 	uint32_t fin_next[2]; /* sequence number after each side's FIN */
 	uint32_t rst_seq[2];  /* of each side's RST */
 	uint32_t stale_ack;   /* last number that an earlier connection's segment acknowledged */
@@ -42,6 +43,9 @@ void flow_node_free(struct flow_node *n);
 
 /* A side's initial sequence number is known: the first word counts. */
 void flow_node_set_isn(struct flow_node *n, unsigned side, uint32_t isn);
+
+/* It goes on where a flow that was given back had stood: what this side had sent and acknowledged. */
+void flow_node_resume(struct flow_node *n, unsigned side, uint32_t next, uint32_t acked);
 
 /*
  * The segment, sent by place->from, belongs to n. False: memory ran out, part of it was not kept.

@@ -23,9 +23,12 @@ struct flow_tuple {
 	uint64_t hash;
 	struct addr end[2]; /* end[0] is not after end[1] */
 	struct flow_node *oldest, *newest, *current;
-	uint32_t number; /* of the newest incarnation as Wireshark counts */
-	uint32_t isn[2];
-	bool isn_known[2]; /* isn is what a flow that was given back knew */
+	uint32_t number;   /* of the newest incarnation as Wireshark counts */
+	uint32_t isn[2];   /* these three: of the newest flow, when it was given back */
+	uint32_t next[2];  /* past the highest sequence number that the end had sent */
+	uint32_t acked[2]; /* and its highest ACK number */
+	bool isn_known[2];
+	bool next_known[2];
 	uint8_t opener;    /* end that is side 0 */
 	bool is_noted;     /* the newest number is known of a header alone */
 	struct wslabel ws; /* of that incarnation, by end */
@@ -274,7 +277,10 @@ static struct flow_node *incarnation_new(struct flow_table *t, struct flow_tuple
 	for (unsigned i = 0; i < 2; i++) {
 		if (!fresh && u->isn_known[i])
 			flow_node_set_isn(n, i != opener, u->isn[i]);
+		if (!fresh && u->next_known[i])
+			flow_node_resume(n, i != opener, u->next[i], u->acked[i]);
 		u->isn_known[i] = false;
+		u->next_known[i] = false;
 	}
 	warm_add(t, n);
 	return n;
@@ -288,9 +294,13 @@ void flow_table_remove(struct flow_table *t, struct flow *f)
 	if (n == u->current) {
 		for (unsigned i = 0; i < 2; i++) {
 			const struct flow_side *s = &f->side[i != u->opener];
+			const struct label_side *l = &n->label.side[i != u->opener];
 
 			u->isn[i] = s->isn;
 			u->isn_known[i] = s->isn_known;
+			u->next[i] = l->next;
+			u->acked[i] = l->acked;
+			u->next_known[i] = l->has_next && l->has_acked;
 		}
 		u->current = NULL;
 	}
@@ -359,8 +369,12 @@ static bool is_fresh(struct flow_tuple *u, const struct segment *seg, uint8_t en
 	return fresh;
 }
 
-/* The same packet seen on two interfaces: all of it equal, at nearly the same time. */
-static bool is_copy(struct flow_table *t, const struct segment *seg, uint64_t hash, uint8_t end)
+/*
+ * The same packet seen on two interfaces: all of it equal, at nearly the same time. On the same
+ * interface it is one that the network has doubled, which only an IP id can tell.
+ */
+static bool is_copy(struct flow_table *t, const struct segment *seg, uint64_t hash, uint8_t end,
+		    bool *again)
 {
 	uint64_t h = mix(hash ^ ((uint64_t)seg->seq << 32 | seg->ack));
 	struct flow_recent *r;
@@ -373,6 +387,8 @@ static bool is_copy(struct flow_table *t, const struct segment *seg, uint64_t ha
 	if (r->print == h && (r->iface != seg->iface || r->device != seg->device) &&
 	    apart <= COPY_NS)
 		return true;
+	*again = r->print == h && seg->ip_id != 0 && r->iface == seg->iface &&
+		 r->device == seg->device;
 	*r = (struct flow_recent){h, seg->ts_ns, seg->iface, seg->device};
 	return false;
 }
@@ -393,7 +409,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 		return false;
 	end = !addr_equal(&u->end[0], &seg->src);
 	n = u->current;
-	place->copy = is_copy(t, seg, hash, end) && n != NULL;
+	place->copy = is_copy(t, seg, hash, end, &place->again) && n != NULL;
 	ws_place = number_stream(t, u, seg, end, first);
 	wslabel_base(&u->ws, seg, end);
 	wslabel_add(&u->ws, seg, end, ws_place, &place->ws);
@@ -408,8 +424,10 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 	place->flow = &n->flow;
 	place->number = u->number;
 	place->from = end != u->opener;
-	if (place->copy)
+	if (place->copy) {
+		place->label = LABEL_CAPTURE_DUPLICATE;
 		return true;
+	}
 	if (n != t->warmest) {
 		warm_remove(t, n);
 		warm_add(t, n);
