@@ -9,12 +9,9 @@
 
 #include "common/attrib.h"
 
-#define ANALYZE_CAPTURES_MAX 64
-
 struct analyze_options {
 	const char *log;
-	const char *captures
-		[ANALYZE_CAPTURES_MAX]; /* one: its order is frame order; several: merged by time */
+	char *const *captures; /* one: its order is frame order; several: merged by time */
 	unsigned capture_count;
 	const char *out; /* folder; NULL: the table goes to standard output */
 	uint32_t hold_ms;

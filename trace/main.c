@@ -164,15 +164,14 @@ static bool is_log(const char *name)
 
 static int read_files(struct analyze_options *o, int argc, char **argv)
 {
+	o->captures = argv + optind;
 	for (int i = optind; i < argc; i++) {
 		if (is_log(argv[i]) && o->log != NULL)
 			return wrong("analyze takes one log; a second one is ", argv[i]);
 		if (is_log(argv[i]))
 			o->log = argv[i];
-		else if (o->capture_count < ANALYZE_CAPTURES_MAX)
-			o->captures[o->capture_count++] = argv[i];
 		else
-			return wrong("analyze: too many captures", "");
+			argv[optind + (int)o->capture_count++] = argv[i];
 	}
 	if (o->capture_count == 0)
 		return wrong("analyze needs a capture file (pcap or pcapng)", "");

@@ -269,7 +269,7 @@ static bool look_into_all(struct merge *m, char err[CAPTURE_FILE_ERROR_MAX])
 	return true;
 }
 
-struct merge *merge_open(const char *const *paths, unsigned count, char err[CAPTURE_FILE_ERROR_MAX])
+struct merge *merge_open(char *const *paths, unsigned count, char err[CAPTURE_FILE_ERROR_MAX])
 {
 	struct merge *m = calloc(1, sizeof(*m));
 

@@ -21,7 +21,7 @@ struct merge;
  * paths are kept, not copied. NULL: err says why. Of several files those that are no captures are
  * faults, and the others go on.
  */
-struct merge *merge_open(const char *const *paths, unsigned count,
+struct merge *merge_open(char *const *paths, unsigned count,
 			 char err[CAPTURE_FILE_ERROR_MAX]) MUST_CHECK;
 void merge_close(struct merge *m);
 

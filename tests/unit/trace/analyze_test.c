@@ -159,11 +159,16 @@ static void expect_flows(const char *path, const char *dump)
 
 static int analyze(const char *log, const char *one, const char *two, const char *out)
 {
-	struct analyze_options o = {.log = log, .out = out, .hold_ms = 2000};
+	char paths[2][128];
+	char *const captures[] = {paths[0], paths[1]};
+	struct analyze_options o = {.log = log,
+				    .captures = captures,
+				    .capture_count = two != NULL ? 2 : 1,
+				    .out = out,
+				    .hold_ms = 2000};
 
-	o.captures[o.capture_count++] = one;
-	if (two != NULL)
-		o.captures[o.capture_count++] = two;
+	snprintf(paths[0], sizeof(paths[0]), "%s", one);
+	snprintf(paths[1], sizeof(paths[1]), "%s", two != NULL ? two : "");
 	return analyze_run(&o);
 }
 

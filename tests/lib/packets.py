@@ -1,0 +1,195 @@
+"""Captures made by hand: TCP connections through the proxy as packets, the log of the same exchanges,
+and the files that programs make of packets, whole or damaged.
+
+Times are microseconds after T0. The client is 192.0.2.1, the proxy 198.51.100.7:8585, the backend
+203.0.113.9:8080. A packet is (nanoseconds, bytes); its link is Ethernet.
+"""
+
+import json
+import struct
+import time
+
+T0 = 1_700_000_000_000_000_000
+CLIENT, PROXY, BACKEND = "192.0.2.1", "198.51.100.7", "203.0.113.9"
+ETHERNET, SLL, SLL2, RAW = 1, 113, 276, 101
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+
+def address(text):
+    return bytes(map(int, text.split(".")))
+
+
+def checksum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total > 0xffff:
+        total = (total >> 16) + (total & 0xffff)
+    return ~total & 0xffff
+
+
+def ip4(source, target, protocol, payload, ident=1, fragment=0x4000):
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), ident, fragment, 64, protocol, 0,
+                       address(source), address(target))
+    return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + payload
+
+
+def tcp(source, target, seq, ack, flags, payload=b"", window=500):
+    """A TCP segment between ("ip", port)s, over IPv4."""
+    text = struct.pack(">HHIIBBHHH", source[1], target[1], seq & 0xffffffff, ack & 0xffffffff, 0x50,
+                       flags, window, 0, 0) + payload
+    pseudo = address(source[0]) + address(target[0]) + struct.pack(">BBH", 0, 6, len(text))
+    return text[:16] + struct.pack(">H", checksum(pseudo + text)) + text[18:]
+
+
+def ethernet(payload, kind=0x0800):
+    return b"\x02\0\0\0\0\1\x02\0\0\0\0\2" + struct.pack(">H", kind) + payload
+
+
+def linked(frame, link):
+    """An Ethernet frame's payload behind the header of another link."""
+    kind, payload = frame[12:14], frame[14:]
+    if link == ETHERNET:
+        return frame
+    if link == SLL:
+        return struct.pack(">HHH8s", 0, 1, 6, b"\x02\0\0\0\0\2\0\0") + kind + payload
+    if link == SLL2:
+        return kind + struct.pack(">HIHBB8s", 0, 2, 1, 0, 6, b"\x02\0\0\0\0\2\0\0") + payload
+    assert link == RAW
+    return payload
+
+
+class Wire:
+    """One TCP connection as it is seen on the wire."""
+
+    def __init__(self, packets, opener, acceptor, isn=(1000, 5000)):
+        self.packets, self.ends = packets, (opener, acceptor)
+        self.next = [isn[0], isn[1]]
+        self.ident = 0
+
+    def put(self, at_us, side, flags, payload=b""):
+        self.ident += 1
+        text = tcp(self.ends[side], self.ends[1 - side], self.next[side],
+                   self.next[1 - side] if flags & ACK else 0, flags, payload)
+        self.next[side] += len(payload) + bool(flags & (SYN | FIN))
+        frame = ethernet(ip4(self.ends[side][0], self.ends[1 - side][0], 6, text, self.ident))
+        self.packets.append((T0 + at_us * 1000, frame))
+
+    def open(self, at_us):
+        self.put(at_us, 0, SYN)
+        self.put(at_us + 2, 1, SYN | ACK)
+        self.put(at_us + 4, 0, ACK)
+
+    def send(self, at_us, side, payload):
+        """Bytes, and 3 us later their acknowledgement."""
+        self.put(at_us, side, PSH | ACK, payload)
+        self.put(at_us + 3, 1 - side, ACK)
+
+    def close(self, at_us, side):
+        self.put(at_us, side, FIN | ACK)
+        self.put(at_us + 2, 1 - side, FIN | ACK)
+        self.put(at_us + 4, side, ACK)
+
+
+def stamp(at_us):
+    ns = T0 + at_us * 1000
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9)) + f".{ns % 10**9:09d}Z"
+
+
+def message(first, length):
+    return (first + b"x" * length)[:length]
+
+
+class Run:
+    """Exchanges on a client and a backend connection each, one every `apart_us`."""
+
+    REQUEST, RESPONSE = 300, 2000
+
+    def __init__(self, connections=4, exchanges=5, apart_us=1000):
+        self.packets, self.log = [], []
+        for conn in range(connections):
+            self.connection(conn, exchanges, apart_us, conn * (apart_us * 3 // 2 + 29))
+        self.packets.sort(key=lambda packet: packet[0])
+        assert len(set(ns for ns, _ in self.packets)) == len(self.packets)
+        self.log.sort(key=lambda line: line["start"])
+
+    def connection(self, conn, exchanges, apart_us, at_us):
+        client = ((CLIENT, 40000 + conn), (PROXY, 8585))
+        backend = ((PROXY, 50000 + conn), (BACKEND, 8080))
+        up = Wire(self.packets, *client, isn=(0xfffffff0 - conn, 7))
+        down = Wire(self.packets, *backend)
+        opened = at_us + 3, at_us + 20
+        up.open(at_us)
+        down.open(at_us + 22)
+        for nth in range(exchanges):
+            begin = at_us + 50 + nth * apart_us
+            up.send(begin, 0, message(b"GET / HTTP/1.1\r\n", self.REQUEST))
+            down.send(begin + 20, 0, message(b"GET / HTTP/1.1\r\n", self.REQUEST))
+            down.send(begin + 100, 1, message(b"HTTP/1.1 200 OK\r\n", self.RESPONSE))
+            up.send(begin + 120, 1, message(b"HTTP/1.1 200 OK\r\n", self.RESPONSE))
+            self.log.append(self.line(conn, nth, begin, opened, (client, backend)))
+        end = at_us + 50 + exchanges * apart_us
+        up.close(end, 0)
+        down.close(end + 10, 0)
+
+    def leg(self, conn, nth, opened, ends, ours):
+        return {"conn": conn, "nth": nth + 1, "local": "%s:%d" % ends[ours],
+                "peer": "%s:%d" % ends[1 - ours], "opened": stamp(opened), "tls": None,
+                "request": [nth * self.REQUEST, (nth + 1) * self.REQUEST], "interim": None,
+                "response": [nth * self.RESPONSE, (nth + 1) * self.RESPONSE]}
+
+    def line(self, conn, nth, begin, opened, ends):
+        client = self.leg(2 * conn + 1, nth, opened[0], ends[0], 1)
+        backend = self.leg(2 * conn + 2, nth, opened[1], ends[1], 0)
+        backend.update({"reused": nth > 0, "attempts": 1, "tries": []})
+        return {"v": 1, "run": "00005d2c", "id": f"{conn:08x}{nth:08x}", "start": stamp(begin + 2),
+                "method": "GET", "target": "/", "version": "1.1", "host": None, "soap": None,
+                "status": 200, "end": "done", "client": client, "backend": backend,
+                "at_us": {"request_end": 0, "backend_ready": 5, "backend_request_end": 20,
+                          "backend_response_start": 103, "backend_response_end": 103,
+                          "response_end": 121},
+                "bytes": {"request_body": 0, "response_body": 0}}
+
+    def log_text(self):
+        return "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.log)
+
+    def write_log(self, path):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(self.log_text())
+        return str(path)
+
+
+# ---- files ----
+
+
+def pcap(packets, nano=True, order="<", link=ETHERNET, modified=False):
+    magic = 0xa1b2cd34 if modified else 0xa1b23c4d if nano else 0xa1b2c3d4
+    parts = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 262144, link)]
+    for ns, frame in packets:
+        frame = linked(frame, link)
+        parts.append(struct.pack(order + "IIII", ns // 10**9,
+                                 ns % 10**9 // (1 if nano and not modified else 1000), len(frame),
+                                 len(frame)))
+        parts.append(struct.pack(order + "IHBB", 2, 8, 0, 0) if modified else b"")
+        parts.append(frame)
+    return b"".join(parts)
+
+
+def option(order, code, value):
+    return struct.pack(order + "HH", code, len(value)) + value + b"\0" * (-len(value) % 4)
+
+
+def block(order, kind, body):
+    length = struct.pack(order + "I", 12 + len(body))
+    return struct.pack(order + "I", kind) + length + body + length
+
+
+def pcapng(packets, order="<", link=ETHERNET, name=b"eth0"):
+    parts = [block(order, 0x0a0d0d0a, struct.pack(order + "IHHq", 0x1a2b3c4d, 1, 0, -1)),
+             block(order, 1, struct.pack(order + "HHI", link, 0, 0) + option(order, 2, name) +
+                   option(order, 9, b"\x09") + option(order, 0, b""))]
+    for ns, frame in packets:
+        frame = linked(frame, link)
+        parts.append(block(order, 6, struct.pack(order + "IIIII", 0, ns >> 32, ns & 0xffffffff,
+                                                 len(frame), len(frame)) +
+                           frame + b"\0" * (-len(frame) % 4)))
+    return b"".join(parts)
