@@ -9,6 +9,7 @@
 #include "trace/decode.h"
 
 #include "trace/decode_layers.h"
+#include "trace/decode_plain.h"
 
 #define STEPS_MAX      32         /* layers of one packet: more is no traffic but an attack */
 #define PAYLOAD_MAX    (1U << 30) /* no TCP window is larger (RFC 7323 section 2.3) */
@@ -176,7 +177,7 @@ static enum decode_layer layer_of_link(uint32_t link)
 	}
 }
 
-enum decode_result decode_next(struct fragments *fragments, const struct packet *p,
+enum decode_result decode_walk(struct fragments *fragments, const struct packet *p,
 			       struct segment *seg)
 {
 	enum decode_layer layer = layer_of_link(p->link);
@@ -197,11 +198,17 @@ enum decode_result decode_next(struct fragments *fragments, const struct packet 
 	seg->iface = p->iface;
 	seg->device = 0;
 	seg->wscale = SEGMENT_NO_WSCALE;
-	if (fragments != NULL)
-		fragments_release(fragments);
 	for (unsigned i = 0; i < STEPS_MAX && layer != LAYER_END; i++)
 		layer = steps[layer](&d);
 	return layer == LAYER_END ? d.result : DECODE_MALFORMED;
+}
+
+enum decode_result decode_next(struct fragments *fragments, const struct packet *p,
+			       struct segment *seg)
+{
+	if (fragments != NULL)
+		fragments_release(fragments);
+	return decode_plain(p, seg) ? DECODE_TCP : decode_walk(fragments, p, seg);
 }
 
 enum decode_result decode_packet(const struct packet *p, struct segment *seg)

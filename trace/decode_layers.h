@@ -87,6 +87,10 @@ static inline void decoder_set_length(struct decoder *d, uint32_t n)
 		d->c.end = d->c.at + n;
 }
 
+/* As decode_next() for a packet of any form, plain ones (decode_plain.h) too. */
+enum decode_result decode_walk(struct fragments *fragments, const struct packet *p,
+			       struct segment *seg) MUST_CHECK;
+
 /* What an ethertype or an IP protocol number announces. */
 enum decode_layer decode_ethertype(struct decoder *d, uint16_t type);
 enum decode_layer decode_protocol(struct decoder *d, uint8_t protocol);

@@ -13,7 +13,8 @@
 #include <string.h>
 
 #include "common/cursor.h"
-#include "trace/decode.h"
+#include "trace/decode_layers.h"
+#include "trace/decode_plain.h"
 #include "trace/flow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,6 +42,19 @@ static void check_segment(const struct packet *p, const struct segment *seg)
 	       seg->dst.family == ADDR_IP6); /* one of them may be IPv4-mapped */
 	assert(seg->src.family != ADDR_NONE && seg->dst.family != ADDR_NONE);
 	assert(seg->src.zero == 0 && seg->dst.zero == 0);
+}
+
+/* What is read in one go is what the walk makes of it. */
+static void check_plain(const struct packet *p)
+{
+	struct segment plain, walked;
+
+	memset(&plain, 0xff, sizeof(plain));
+	memset(&walked, 0xff, sizeof(walked));
+	if (!decode_plain(p, &plain))
+		return;
+	assert(decode_walk(NULL, p, &walked) == DECODE_TCP);
+	assert(memcmp(&plain, &walked, sizeof(plain)) == 0);
 }
 
 static void check_place(const struct segment *seg, const struct flow_place *place)
@@ -109,6 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		p.wire_len += p.cap_len;
 		p.bytes = cursor_take(&c, p.cap_len);
 		p.frame++;
+		check_plain(&p);
 		result = decode_next(fragments, &p, &seg);
 		if (result == DECODE_HEADER)
 			assert(flow_table_note(t, &seg) <= p.frame);
