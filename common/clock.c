@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/digits.h"
+
 static uint64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
@@ -106,6 +108,15 @@ static bool parse_seconds(const char *text, uint64_t *seconds)
 	return true;
 }
 
+static inline bool take_nanoseconds(const char *text, uint32_t *ns)
+{
+	uint64_t word = digits_load(text);
+	uint8_t last = (uint8_t)(text[8] - '0');
+
+	*ns = digits_value(word, 8) * 10 + last;
+	return digits_count(word) == 8 && last <= 9;
+}
+
 /* Text of seconds and what it says, of stamps that were read before. */
 struct read_second {
 	char text[19];
@@ -120,7 +131,7 @@ bool clock_parse(const char *text, size_t len, uint64_t *real_ns)
 	uint32_t ns;
 
 	if (len != CLOCK_TEXT_LEN || text[19] != '.' || text[29] != 'Z' ||
-	    !take_digits(text + 20, 9, &ns))
+	    !take_nanoseconds(text + 20, &ns))
 		return false;
 	r = &cache[(uint8_t)text[18] % ARRAY_LEN(cache)];
 	if (memcmp(text, r->text, sizeof(r->text)) != 0) {

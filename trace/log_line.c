@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/digits.h"
 #include "common/json_plain.h"
 
 struct reader {
@@ -31,17 +32,36 @@ static inline bool skip_text(struct reader *r, const char *text, size_t len)
 #define SKIP(r, text) skip_text(r, text, sizeof(text) - 1)
 #define NEED(r, text) ((r)->failed |= !SKIP(r, text))
 
-/* A whole number without sign or leading zero, of at most 18 digits. */
-static inline uint64_t read_u64(struct reader *r)
+/* A whole number without sign or leading zero, of at most 18 digits: digit by digit. */
+static uint64_t read_long(struct reader *r)
 {
-	const char *from = r->at;
+	const char *p = r->at;
 	uint64_t v = 0;
 
-	while (r->at < r->end && (uint8_t)(*r->at - '0') <= 9 && r->at - from < 19)
-		v = v * 10 + (uint8_t)(*r->at++ - '0');
-	if (r->at == from || r->at - from > 18 || (*from == '0' && r->at - from > 1))
+	while (p < r->end && (uint8_t)(*p - '0') <= 9 && p - r->at < 19)
+		v = v * 10 + (uint8_t)(*p++ - '0');
+	if (p == r->at || p - r->at > 18 || (*r->at == '0' && p - r->at > 1))
 		r->failed = true;
+	r->at = p;
 	return v;
+}
+
+/* The same, at once when it has less than eight digits. */
+static inline uint64_t read_u64(struct reader *r)
+{
+	uint64_t word;
+	unsigned n;
+
+	if ((size_t)(r->end - r->at) < sizeof(word))
+		return read_long(r);
+	word = digits_load(r->at);
+	n = digits_count(word);
+	if (n == 0 || n == 8)
+		return read_long(r);
+	if (*r->at == '0' && n > 1)
+		r->failed = true;
+	r->at += n;
+	return digits_value(word, n);
 }
 
 static inline uint64_t read_between(struct reader *r, uint64_t low, uint64_t high)
@@ -86,19 +106,23 @@ static inline uint64_t read_clock(struct reader *r)
 /* The characters of a text up to its closing quote, which is passed. Escapes are another form. */
 static inline size_t read_plain(struct reader *r)
 {
-	const char *from = r->at;
-	uint64_t word;
+	const char *from = r->at, *p = from;
+	uint64_t special = 0;
 
-	while ((size_t)(r->end - r->at) >= sizeof(word)) {
-		memcpy(&word, r->at, sizeof(word));
-		if (json_special_bytes(word) != 0)
+	while ((size_t)(r->end - p) >= sizeof(uint64_t)) {
+		special = json_special_bytes(digits_load(p));
+		if (special != 0)
 			break;
-		r->at += sizeof(word);
+		p += sizeof(uint64_t);
 	}
-	while (r->at < r->end && *r->at >= 0x20 && *r->at < 0x7f && *r->at != '"' && *r->at != '\\')
-		r->at++;
-	NEED(r, "\"");
-	return (size_t)(r->at - from - 1);
+	/* Of the bytes that it tells of the first is one for sure. */
+	p += special != 0 ? __builtin_ctzll(special) / 8 : 0;
+	if (special == 0 || *p != '"')
+		r->failed = true;
+	else
+		p++;
+	r->at = p;
+	return (size_t)(p - from) - !r->failed;
 }
 
 static inline void skip_text_or_null(struct reader *r)
@@ -120,36 +144,39 @@ static inline void read_word(struct reader *r, char out[24])
 		memcpy(out, from, len);
 }
 
-/* At most 255 or 65535, as `most` says, without a leading zero. NULL: it is none. */
-static inline const char *take_small(const char *p, const char *end, uint32_t most, uint32_t *out)
+/* At most 255 or 65535, as `most` says, and the character behind it. */
+static inline bool read_small(struct reader *r, uint32_t most, char behind, uint32_t *out)
 {
-	const char *from = p;
-	uint32_t v = 0;
+	uint64_t word = digits_load(r->at);
+	unsigned n = digits_count(word);
 
-	while (p < end && (uint8_t)(*p - '0') <= 9 && v <= most)
-		v = v * 10 + (uint8_t)(*p++ - '0');
-	*out = v;
-	return p == from || v > most || (*from == '0' && p - from > 1) ? NULL : p;
+	if (n == 0 || n > 5 || (*r->at == '0' && n > 1) || r->at[n] != behind)
+		return false;
+	*out = digits_value(word, n);
+	r->at += n + 1;
+	return *out <= most;
 }
+
+#define IP4_ROOM 32 /* the longest address, and what is read at once behind its last digit */
 
 /* IPv4 by hand, up to the closing quote; other families are rare enough for the general parser. */
 static inline bool read_ip4(struct reader *r, struct addr *out)
 {
-	const char *p = r->at, *end = r->end;
-	uint32_t v;
+	struct reader ahead = *r;
+	uint32_t v = 0;
 
+	if ((size_t)(r->end - r->at) < IP4_ROOM)
+		return false;
 	for (unsigned i = 0; i < 4; i++) {
-		p = take_small(p, end, 255, &v);
-		if (p == NULL || p == end || *p++ != (i < 3 ? '.' : ':'))
+		if (!read_small(&ahead, 255, i < 3 ? '.' : ':', &v))
 			return false;
 		out->ip[i] = (uint8_t)v;
 	}
-	p = take_small(p, end, 65535, &v);
-	if (p == NULL || p == end || *p++ != '"')
+	if (!read_small(&ahead, 65535, '"', &v))
 		return false;
 	out->port = (uint16_t)v;
 	out->family = ADDR_IP4;
-	r->at = p;
+	r->at = ahead.at;
 	return true;
 }
 
