@@ -38,7 +38,8 @@ struct analyze {
 	struct pcapng *dump; /* the pipeline's */
 	struct lines *flows;
 	struct lines *conns;
-	unsigned described; /* interfaces that the dump knows */
+	struct lines *segments; /* NULL: not wanted */
+	unsigned described;     /* interfaces that the dump knows */
 	struct log_feed *log;
 	uint64_t newest_ns;
 	bool is_over; /* the last packet has passed */
@@ -181,6 +182,12 @@ static bool open_files(struct analyze *a)
 		return false;
 	o.flows = a->flows;
 	o.conns = a->conns;
+	if (a->o->with_segments) {
+		a->segments = open_lines(a, "segments.ndjson");
+		if (a->segments == NULL)
+			return false;
+	}
+	o.segments = a->segments;
 	a->pipeline = pipeline_new(&o);
 	if (a->pipeline == NULL)
 		return complain(a, "no memory");
@@ -361,11 +368,13 @@ static void close_files(struct analyze *a, bool is_whole)
 
 	pipeline_free(a->pipeline);
 	log_feed_close(a->log);
-	if (lines_close(a->flows) + lines_close(a->conns) > 0)
+	if (lines_close(a->flows) + lines_close(a->conns) + lines_close(a->segments) > 0)
 		a->has_failed = true;
 	merge_close(a->merge);
 	done(a, "flows.ndjson");
 	done(a, "conns.ndjson");
+	if (a->o->with_segments)
+		done(a, "segments.ndjson");
 	if (a->with_dump)
 		done(a, a->dump_name);
 	if (is_whole)

@@ -15,6 +15,7 @@ struct analyze_options {
 	unsigned capture_count;
 	const char *out; /* folder; NULL: the table goes to standard output */
 	uint32_t hold_ms;
+	bool with_segments; /* needs a folder */
 };
 
 /*

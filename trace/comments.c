@@ -7,6 +7,8 @@
  */
 #include "trace/comments.h"
 
+#include <stdlib.h>
+
 #include "common/put.h"
 #include "trace/ledger.h"
 
@@ -82,11 +84,36 @@ static const struct pcapng_comment middles[2][PART_KINDS][2] = {
 	},
 };
 
+void comment_ids_fini(struct comment_ids *ids)
+{
+	free(ids->at);
+	*ids = (struct comment_ids){0};
+}
+
+static void note_id(struct comment_ids *ids, uint64_t id)
+{
+	for (uint32_t i = ids->count; i > 0; i--)
+		if (ids->at[i - 1] == id)
+			return;
+	if (ids->count == ids->cap) {
+		uint32_t cap = ids->cap > 0 ? 2 * ids->cap : 16;
+		uint64_t *grown = realloc(ids->at, cap * sizeof(*grown));
+
+		if (grown == NULL)
+			return;
+		ids->at = grown;
+		ids->cap = cap;
+	}
+	ids->at[ids->count++] = id;
+}
+
 static void write_touch(const struct touch *t, struct comments *out)
 {
 	const struct pcapng_comment *middle = &middles[t->leg == TAP_BACKEND][t->kind][t->is_ack];
 	char *text = out->text[out->count], *p = text;
 
+	if (out->ids != NULL)
+		note_id(out->ids, t->x->x.id);
 	if (out->count == COMMENTS_MAX) {
 		out->more++;
 		return;
@@ -262,6 +289,8 @@ void comments_write(const struct comment_place *p, struct comments *out)
 
 	out->count = 0;
 	out->more = 0;
+	if (out->ids != NULL)
+		out->ids->count = 0;
 	if (t == NULL || t->flow == NULL || !p->is_known)
 		return;
 	for (unsigned leg = 0; leg < 2; leg++) {

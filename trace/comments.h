@@ -35,10 +35,19 @@ struct comment_place {
  */
 bool comments_are_told(const struct comment_place *p) MUST_CHECK;
 
+/* Each once, in the order of the bytes. What memory is missing for is left out. */
+struct comment_ids {
+	uint64_t *at;
+	uint32_t count;
+	uint32_t cap;
+};
+void comment_ids_fini(struct comment_ids *ids);
+
 struct comments {
 	struct pcapng_comment at[COMMENTS_MAX + 2]; /* with room for one of the caller's */
 	unsigned count;
-	unsigned more; /* beyond COMMENTS_MAX; then the last one says so */
+	unsigned more;           /* beyond COMMENTS_MAX; then the last one says so */
+	struct comment_ids *ids; /* all exchanges are noted there; NULL: not wanted */
 	char text[COMMENTS_MAX + 1][COMMENT_TEXT_MAX];
 };
 

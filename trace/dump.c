@@ -32,6 +32,8 @@ struct dump {
 	struct waiting_list queue;
 	struct dump_counters count;
 	struct comments comments;
+	struct comment_ids ids;
+	struct segments *segments; /* NULL: not wanted */
 };
 
 struct dump *dump_new(struct pcapng *w, const struct dump_options *o)
@@ -46,7 +48,14 @@ struct dump *dump_new(struct pcapng *w, const struct dump_options *o)
 	d->w = w;
 	d->has_file = w != NULL;
 	STAILQ_INIT(&d->queue);
-	return d;
+	if (o->segments == NULL)
+		return d;
+	d->segments = segments_new(o->segments);
+	d->comments.ids = &d->ids;
+	if (d->segments != NULL)
+		return d;
+	dump_free(d);
+	return NULL;
 }
 
 struct pcapng *dump_file(struct dump *d)
@@ -91,6 +100,12 @@ static void write_packet(struct dump *d, const struct dump_packet *packet, const
 	d->count.packets++;
 	if (!is_told)
 		d->count.uncommented++;
+	if (!d->has_file && packet->segment == NULL)
+		return;
+	comments_write(&packet->place, &d->comments);
+	if (packet->segment != NULL &&
+	    !segments_write(d->segments, packet->segment, d->ids.at, d->ids.count))
+		d->count.unlined++;
 	if (!d->has_file)
 		return;
 	p.bytes = bytes;
@@ -98,11 +113,9 @@ static void write_packet(struct dump *d, const struct dump_packet *packet, const
 	/* On loopback both ends are this machine's: the proxy's own addresses tell. */
 	if (p.direction == PACKET_DIRECTION_UNKNOWN && packet->place.track != NULL)
 		p.direction = track_direction(packet->place.track, packet->place.from);
-	comments_write(&packet->place, &d->comments);
 	if (packet->note != NULL) {
 		anchor_note_write(packet->note, note);
-		d->comments.at[d->comments.count++] =
-			(struct pcapng_comment){note, strlen(note)};
+		d->comments.at[d->comments.count++] = (struct pcapng_comment){note, strlen(note)};
 	}
 	if (!pcapng_packet(d->w, &p, d->comments.at, d->comments.count))
 		lose(d, "it cannot be written");
@@ -120,6 +133,7 @@ static void queue_pop(struct dump *d, bool is_told)
 	if (w->packet.place.track != NULL)
 		track_unref(w->packet.place.track);
 	free((void *)(uintptr_t)w->packet.note);
+	free((void *)(uintptr_t)w->packet.segment);
 	free(w);
 }
 
@@ -130,6 +144,17 @@ static const struct anchor_note *copy_note(const struct anchor_note *note)
 
 	if (copy != NULL)
 		*copy = *note;
+	return copy;
+}
+
+static const struct segment_line *copy_line(struct dump *d, const struct segment_line *line)
+{
+	struct segment_line *copy = line != NULL ? malloc(sizeof(*copy)) : NULL;
+
+	if (copy != NULL)
+		*copy = *line;
+	else if (line != NULL)
+		d->count.unlined++;
 	return copy;
 }
 
@@ -144,6 +169,7 @@ static bool queue_push(struct dump *d, const struct dump_packet *packet)
 	memcpy(w->bytes, packet->p.bytes, keep);
 	w->packet.p.bytes = NULL;
 	w->packet.note = copy_note(packet->note);
+	w->packet.segment = copy_line(d, packet->segment);
 	if (packet->place.track != NULL)
 		track_ref(packet->place.track);
 	STAILQ_INSERT_TAIL(&d->queue, w, link);
@@ -215,5 +241,7 @@ void dump_free(struct dump *d)
 	dump_drain(d);
 	if (!pcapng_close(d->w) && !d->has_said)
 		log_error("the dump could not be written to its end");
+	segments_free(d->segments);
+	comment_ids_fini(&d->ids);
 	free(d);
 }

@@ -16,6 +16,7 @@
 #include "trace/comments.h"
 #include "trace/packet.h"
 #include "trace/pcapng.h"
+#include "trace/segments.h"
 
 enum dump_payload {
 	DUMP_FULL,
@@ -26,6 +27,7 @@ struct dump_options {
 	uint64_t hold_ns; /* 0: nothing waits */
 	uint64_t queue_bytes;
 	enum dump_payload payload;
+	struct lines *segments; /* segments.ndjson, or NULL; stays the caller's */
 };
 
 struct dump;
@@ -41,7 +43,8 @@ struct dump_packet {
 	struct packet p;
 	struct comment_place place;
 	uint32_t payload_off;
-	const struct anchor_note *note; /* NULL: none; valid for the call */
+	const struct anchor_note *note;     /* NULL: none; valid for the call */
+	const struct segment_line *segment; /* the same; NULL also when no such lines are wanted */
 };
 
 /* In frame order. Bytes are copied when it has to wait; a reference to the track is held then. */
@@ -63,6 +66,7 @@ struct dump_counters {
 	uint64_t packets;
 	uint64_t uncommented; /* carried bytes that nobody had told of in time */
 	uint64_t lost;        /* not written: the disk is full, or no memory */
+	uint64_t unlined;     /* not in segments.ndjson: no memory */
 };
 void dump_counters(const struct dump *d, struct dump_counters *out);
 

@@ -393,6 +393,16 @@ static bool is_copy(struct flow_table *t, const struct segment *seg, uint64_t ha
 	return false;
 }
 
+/* It changes nothing, but carries bytes like the packet it is a copy of. */
+static void locate_copy(const struct flow_node *n, const struct segment *seg,
+			struct flow_place *place)
+{
+	place->label = LABEL_CAPTURE_DUPLICATE;
+	if (seg->payload_len > 0 && !(seg->flags & TCP_RST))
+		stream_locate(n->flow.side[place->from].stream,
+			      seg->seq + ((seg->flags & TCP_SYN) != 0), &place->data);
+}
+
 bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow_place *place)
 {
 	uint64_t hash = hash_addr(t->seed, &seg->src) + hash_addr(t->seed, &seg->dst);
@@ -425,7 +435,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 	place->number = u->number;
 	place->from = end != u->opener;
 	if (place->copy) {
-		place->label = LABEL_CAPTURE_DUPLICATE;
+		locate_copy(n, seg, place);
 		return true;
 	}
 	if (n != t->warmest) {

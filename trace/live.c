@@ -244,6 +244,7 @@ static bool make_pipeline(struct live *l, char err[OUTPUTS_ERROR_MAX])
 		.dump_name = l->files.dump_name[0] != '\0' ? l->files.dump_name : NULL,
 		.flows = l->files.flows,
 		.conns = l->files.conns,
+		.segments = l->files.segments,
 		.dump = l->files.dump,
 		.payload = l->o->payload == CONFIG_PAYLOAD_FULL ? DUMP_FULL : DUMP_HEADERS,
 		.queue_bytes = (uint64_t)l->o->buffer_mb * 1024 * 1024 / 2,
@@ -298,7 +299,8 @@ static bool start(struct live *l)
 		goto fail;
 	l->tap = tap_client_attach(l->o->tap, &calls, err);
 	if (l->tap == NULL || !open_capture(l, err) ||
-	    !outputs_open_live(&l->files, l->o->out, l->o->payload != CONFIG_PAYLOAD_NONE, err))
+	    !outputs_open_live(&l->files, l->o->out, l->o->payload != CONFIG_PAYLOAD_NONE,
+			       l->o->with_segments, err))
 		goto fail;
 	if (!describe_interfaces(l)) {
 		snprintf(err, sizeof(err), "%s/%s: %s", l->o->out, l->files.dump_name,

@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include "common/attrib.h"
+#include <stdbool.h>
+
 #include "config/config.h"
 
 struct live_options {
@@ -18,6 +20,7 @@ struct live_options {
 	enum config_payload payload;
 	uint32_t buffer_mb;
 	uint32_t hold_ms;
+	bool with_segments;
 };
 
 /* Returns the exit status. What went wrong stands on stderr. */

@@ -16,12 +16,20 @@
 #define EXIT_WRONG_USAGE 2
 #define GO_ON            (-1)
 
-enum { OPT_TAP = 256, OPT_OUT, OPT_INTERFACES, OPT_PAYLOAD, OPT_BUFFER_MB, OPT_HOLD_MS };
+enum {
+	OPT_TAP = 256,
+	OPT_OUT,
+	OPT_INTERFACES,
+	OPT_PAYLOAD,
+	OPT_BUFFER_MB,
+	OPT_HOLD_MS,
+	OPT_SEGMENTS
+};
 
 static const char usage[] =
 	"usage: flowtrace capture --tap PATH --out DIR [--interfaces A,B] [--payload WHAT]\n"
-	"                         [--buffer-mb N] [--hold-ms N]\n"
-	"       flowtrace analyze LOG CAPTURE... [--out DIR] [--hold-ms N]\n"
+	"                         [--buffer-mb N] [--hold-ms N] [--segments]\n"
+	"       flowtrace analyze LOG CAPTURE... [--out DIR] [--hold-ms N] [--segments]\n"
 	"       flowtrace show DIR|FLOWS [ID]\n"
 	"       flowtrace -V | -h\n"
 	"\n"
@@ -35,10 +43,12 @@ static const char usage[] =
 	"  --buffer-mb N     memory for packets per interface, and in the queue (default 64)\n"
 	"  --hold-ms N       how long a packet may wait for the proxy's word, and how long after\n"
 	"                    its end an exchange is still watched (default 2000)\n"
+	"  --segments        one line per TCP packet, too: segments.ndjson\n"
 	"\n"
 	"analyze: make the same records from a proxy's log (*.ndjson) and pcap or pcapng files.\n"
 	"  --out DIR         write them, with the annotated capture, to a folder; otherwise the\n"
 	"                    table of `show` is printed\n"
+	"  --segments        one line per TCP packet, too: segments.ndjson in that folder\n"
 	"\n"
 	"show: print what a folder holds; `flowtrace show -h` tells more.\n";
 
@@ -112,6 +122,9 @@ static int read_capture_option(struct live_options *o, int opt)
 		return read_number(optarg, 1, 4096, &o->buffer_mb)
 			       ? GO_ON
 			       : wrong("--buffer-mb: a number from 1 to 4096, not ", optarg);
+	case OPT_SEGMENTS:
+		o->with_segments = true;
+		return GO_ON;
 	case OPT_HOLD_MS:
 		return read_number(optarg, 100, 60000, &o->hold_ms)
 			       ? GO_ON
@@ -133,6 +146,7 @@ static int capture_main(int argc, char **argv)
 		{"payload", required_argument, NULL, OPT_PAYLOAD},
 		{"buffer-mb", required_argument, NULL, OPT_BUFFER_MB},
 		{"hold-ms", required_argument, NULL, OPT_HOLD_MS},
+		{"segments", no_argument, NULL, OPT_SEGMENTS},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -187,6 +201,7 @@ static int analyze_main(int argc, char **argv)
 	static const struct option options[] = {
 		{"out", required_argument, NULL, OPT_OUT},
 		{"hold-ms", required_argument, NULL, OPT_HOLD_MS},
+		{"segments", no_argument, NULL, OPT_SEGMENTS},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -202,6 +217,9 @@ static int analyze_main(int argc, char **argv)
 			if (!read_number(optarg, 100, 60000, &o.hold_ms))
 				return wrong("--hold-ms: a number from 100 to 60000, not ", optarg);
 			break;
+		case OPT_SEGMENTS:
+			o.with_segments = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;
@@ -209,6 +227,8 @@ static int analyze_main(int argc, char **argv)
 			return EXIT_WRONG_USAGE;
 		}
 	}
+	if (o.with_segments && o.out == NULL)
+		return wrong("analyze: --segments needs --out DIR", "");
 	status = read_files(&o, argc, argv);
 	return status == GO_ON ? analyze_run(&o) : status;
 }

@@ -80,7 +80,19 @@ static bool open_dump(struct outputs *o, const char *dir, char err[OUTPUTS_ERROR
 	return false;
 }
 
-bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump,
+/* Frames count within a dump: what tells of them bears its number. */
+static bool open_segments(struct outputs *o, const char *dir, char err[OUTPUTS_ERROR_MAX])
+{
+	char name[OUTPUTS_NAME_MAX] = "segments.ndjson";
+	unsigned number;
+
+	if (sscanf(o->dump_name, "dump-%u.pcapng", &number) == 1)
+		snprintf(name, sizeof(name), "segments-%u.ndjson", number);
+	o->segments = open_lines(dir, name, err);
+	return o->segments != NULL;
+}
+
+bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump, bool with_segments,
 		       char err[OUTPUTS_ERROR_MAX])
 {
 	*o = (struct outputs){0};
@@ -89,7 +101,8 @@ bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump,
 	o->flows = open_lines(dir, "flows.ndjson", err);
 	if (o->flows != NULL)
 		o->conns = open_lines(dir, "conns.ndjson", err);
-	if (o->conns != NULL && (!with_dump || open_dump(o, dir, err)))
+	if (o->conns != NULL && (!with_dump || open_dump(o, dir, err)) &&
+	    (!with_segments || open_segments(o, dir, err)))
 		return true;
 	outputs_close(o);
 	return false;
@@ -100,6 +113,7 @@ void outputs_close(struct outputs *o)
 	(void)lines_close(o->flows);
 	(void)lines_close(o->conns);
 	(void)pcapng_close(o->dump);
-	o->flows = o->conns = NULL;
+	(void)lines_close(o->segments);
+	o->flows = o->conns = o->segments = NULL;
 	o->dump = NULL;
 }

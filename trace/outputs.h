@@ -18,15 +18,17 @@
 struct outputs {
 	struct lines *flows;
 	struct lines *conns;
+	struct lines *segments;           /* NULL: none was wanted */
 	struct pcapng *dump;              /* NULL: none was wanted, or it was handed on */
 	char dump_name[OUTPUTS_NAME_MAX]; /* empty: none */
 };
 
 /*
  * Live: make DIR if it is not there, append to flows.ndjson and conns.ndjson, and begin a new dump:
- * dump.pcapng, dump-2.pcapng and so on. False: err says why, and nothing is open.
+ * dump.pcapng, dump-2.pcapng and so on; segments.ndjson, segments-2.ndjson is named after it, for
+ * frames count within a dump. False: err says why, and nothing is open.
  */
-bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump,
+bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump, bool with_segments,
 		       char err[OUTPUTS_ERROR_MAX]) MUST_CHECK;
 
 /* Flush and close what is still open. */

@@ -82,7 +82,8 @@ struct pipeline *pipeline_new(const struct pipeline_options *o)
 	struct pipeline *p = calloc(1, sizeof(*p));
 	struct dump_options d = {.hold_ns = o->is_live ? o->hold_ns : 0,
 				 .queue_bytes = o->queue_bytes,
-				 .payload = o->payload};
+				 .payload = o->payload,
+				 .segments = o->segments};
 	struct correlate_options c = {.hold_ns = o->hold_ns,
 				      .is_live = o->is_live,
 				      .anchoring = o->anchoring,
@@ -171,7 +172,8 @@ static void read_note(struct pipeline *p, const struct packet *packet,
 		correlate_noted(p->correlate, &note, packet->ts_ns, place);
 }
 
-static void add_segment(struct pipeline *p, struct dump_packet *d, struct segment *seg)
+static void add_segment(struct pipeline *p, struct dump_packet *d, struct segment *seg,
+			struct segment_line *line)
 {
 	struct flow_place place;
 
@@ -180,6 +182,10 @@ static void add_segment(struct pipeline *p, struct dump_packet *d, struct segmen
 		p->count.lost++;
 	if (place.flow == NULL)
 		return;
+	if (p->o.segments != NULL) {
+		segment_line_fill(line, seg, &place);
+		d->segment = line;
+	}
 	d->payload_off = seg->payload_off;
 	d->place.track = correlate_segment(p->correlate, seg, &place);
 	if (d->place.track == NULL)
@@ -189,7 +195,9 @@ static void add_segment(struct pipeline *p, struct dump_packet *d, struct segmen
 	d->note = correlate_note(p->correlate);
 	d->place.from = place.from;
 	d->place.is_known = place.data.known || place.acked_past > place.acked_from;
-	d->place.len = place.data.known ? place.data.new_bytes + place.data.old_bytes : 0;
+	if (place.data.known)
+		d->place.len =
+			place.copy ? seg->payload_len : place.data.new_bytes + place.data.old_bytes;
 	d->place.off = place.data.off;
 	d->place.acked_from = place.acked_from;
 	d->place.acked_past = place.acked_past;
@@ -199,6 +207,7 @@ void pipeline_packet(struct pipeline *p, const struct packet *packet)
 {
 	struct dump_packet d = {.p = *packet};
 	enum decode_result result;
+	struct segment_line line;
 	struct segment seg;
 
 	result = decode_next(p->fragments, packet, &seg);
@@ -208,7 +217,7 @@ void pipeline_packet(struct pipeline *p, const struct packet *packet)
 	}
 	number_packet(p, &d.p);
 	if (result == DECODE_TCP)
-		add_segment(p, &d, &seg);
+		add_segment(p, &d, &seg, &line);
 	else if (result == DECODE_HEADER)
 		(void)flow_table_note(p->flows, &seg);
 	else if (result == DECODE_CUT || result == DECODE_MALFORMED)
@@ -228,6 +237,8 @@ void pipeline_flush(struct pipeline *p)
 {
 	lines_flush(p->o.flows);
 	lines_flush(p->o.conns);
+	if (p->o.segments != NULL)
+		lines_flush(p->o.segments);
 	dump_flush(p->dump);
 }
 
@@ -250,5 +261,5 @@ void pipeline_counters(const struct pipeline *p, struct pipeline_counters *out)
 		out->incomplete = fragments_incomplete(p->fragments);
 	correlate_counters(p->correlate, &out->correlate);
 	dump_counters(p->dump, &out->dump);
-	out->lost += out->correlate.lost;
+	out->lost += out->correlate.lost + out->dump.unlined;
 }

@@ -24,7 +24,8 @@ struct pipeline_options {
 	const char *dump_name; /* in the records; NULL: null. Kept, not copied */
 	struct lines *flows;   /* both stay the caller's */
 	struct lines *conns;
-	struct pcapng *dump; /* NULL: none. Owned, also when pipeline_new() fails */
+	struct lines *segments; /* NULL: not wanted; the caller's, too */
+	struct pcapng *dump;    /* NULL: none. Owned, also when pipeline_new() fails */
 	enum dump_payload payload;
 	uint64_t queue_bytes;
 };

@@ -277,6 +277,13 @@ bool stream_add(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t seq, 
 	return kept;
 }
 
+void stream_locate(const struct stream *s, uint32_t seq, struct stream_place *place)
+{
+	*place = (struct stream_place){.known = s->anchored};
+	if (s->anchored)
+		place->off = MAX(pos_of_seq(s, seq, near_pos(s)), s->zero_pos) - s->zero_pos;
+}
+
 bool stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, uint64_t *from,
 		uint64_t *past)
 {

@@ -57,6 +57,9 @@ struct stream_place {
 bool stream_add(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t seq, uint32_t len,
 		struct stream_place *place);
 
+/* Where seq lies; no bytes are counted and nothing is changed. */
+void stream_locate(const struct stream *s, uint32_t seq, struct stream_place *place);
+
 /*
  * An ACK number seen in the other direction, in frame order. *from and *past receive the bytes
  * that it newly acknowledges, equal when none or when not anchored. The ACK of SYN and FIN are no
