@@ -67,6 +67,39 @@ struct ledger *correlate_ledger(struct correlate *c)
 	return c->ledger;
 }
 
+/* ---- losses of the capture ------------------------------------------------------------------- */
+
+static bool showed(const struct flow *f, uint32_t iface, uint64_t until_ns)
+{
+	const struct track *t = f->user;
+
+	for (uint32_t i = 0; t != NULL && i < t->iface_count; i++)
+		if (t->iface[i].iface == iface && t->iface[i].first_ns <= until_ns)
+			return true;
+	return false;
+}
+
+struct flow_until {
+	const struct flow *flow;
+	uint64_t until_ns;
+};
+
+static bool flow_lost_on(const void *arg, uint32_t iface)
+{
+	const struct flow_until *f = arg;
+
+	return showed(f->flow, iface, f->until_ns);
+}
+
+static uint64_t first_loss(const void *arg, const struct flow *f, uint64_t from_ns,
+			   uint64_t until_ns)
+{
+	const struct flow_until showing = {f, until_ns};
+	const struct correlate *c = arg;
+
+	return drops_first(&c->drops, from_ns, until_ns, flow_lost_on, &showing);
+}
+
 /* ---- segments -------------------------------------------------------------------------------- */
 
 static bool is_listener(const struct correlate *c, const struct addr *a)
@@ -109,6 +142,8 @@ struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 	track_saw_iface(t, seg->iface, seg->ts_ns);
 	c->has_note = c->o.anchoring != NULL && anchoring_concerns(t, seg, place) &&
 		      anchoring_segment(c->o.anchoring, t, seg, place, &c->note);
+	if (f->ack_frame == seg->frame && c->drops.count > 0)
+		f->is_handshake_doubtful = first_loss(c, f, f->syn_ns, f->ack_ns) != 0;
 	if (!c->o.is_live && !track_is_named(t) && place->data.known)
 		stream_forget(f->side[place->from].stream, place->data.off);
 	if (f->closed_ns != 0 && !t->is_ended) {
@@ -266,17 +301,7 @@ static void settle(struct correlate *c, struct exchange *x)
 	x->settled = x->settled_ns == limit_ns;
 }
 
-/* ---- losses of the capture ------------------------------------------------------------------- */
-
-static bool showed(const struct flow *f, uint32_t iface, uint64_t until_ns)
-{
-	const struct track *t = f->user;
-
-	for (uint32_t i = 0; t != NULL && i < t->iface_count; i++)
-		if (t->iface[i].iface == iface && t->iface[i].first_ns <= until_ns)
-			return true;
-	return false;
-}
+/* ---- losses that concern an exchange --------------------------------------------------------- */
 
 /* Of a leg that no packet showed, any interface may have lost all. */
 static bool leg_lost_on(const struct leg_finding *leg, uint32_t iface, uint64_t until_ns)
@@ -294,38 +319,34 @@ static bool drop_counts(const void *arg, uint32_t iface)
 	       leg_lost_on(&e->backend, iface, e->settled_ns);
 }
 
+/*
+ * From where losses concern e: its first frame. When that was lost itself (and came again, perhaps),
+ * it stood before the proxy read it, and the loss that it fell to is the last one before that, or a
+ * later one.
+ */
+static uint64_t drops_from_ns(const void *arg, const struct finding *e)
+{
+	const struct part_finding *request = &e->client.part[PART_REQUEST];
+	uint64_t first_ns = finding_first_ns(e), last_ns;
+	const struct correlate *c = arg;
+
+	if (request->exists && request->seen.first_ns != 0 &&
+	    request->seen.first_ns <= e->x->start_ns)
+		return first_ns;
+	if (first_ns == 0 || first_ns > e->x->start_ns)
+		first_ns = e->x->start_ns;
+	if (!request->exists || e->client.place.flow == NULL)
+		return first_ns;
+	last_ns = drops_last(&c->drops, first_ns, drop_counts, e);
+	return last_ns != 0 && first_ns - last_ns <= c->o.hold_ns ? last_ns - 1 : first_ns;
+}
+
 /* Lost on the interfaces of e between its first frame and the moment it settled. */
 static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 {
-	uint64_t first_ns;
-
 	if (c->drops.count == 0)
 		return 0;
-	first_ns = finding_first_ns(e);
-	if (first_ns == 0)
-		first_ns = e->x->start_ns;
-	return drops_sum(&c->drops, first_ns, e->settled_ns, drop_counts, e);
-}
-
-struct flow_until {
-	const struct flow *flow;
-	uint64_t until_ns;
-};
-
-static bool flow_lost_on(const void *arg, uint32_t iface)
-{
-	const struct flow_until *f = arg;
-
-	return showed(f->flow, iface, f->until_ns);
-}
-
-static uint64_t first_loss(const void *arg, const struct flow *f, uint64_t from_ns,
-			   uint64_t until_ns)
-{
-	const struct flow_until showing = {f, until_ns};
-	const struct correlate *c = arg;
-
-	return drops_first(&c->drops, from_ns, until_ns, flow_lost_on, &showing);
+	return drops_sum(&c->drops, e->lost_from_ns, e->settled_ns, drop_counts, e);
 }
 
 /* ---- what is needed no more ------------------------------------------------------------------ */
@@ -393,7 +414,7 @@ static void give_out(struct correlate *c, struct exchange *x)
 {
 	struct finding *e = &c->finding;
 	uint64_t settled_ns = x->settled_ns;
-	struct finding_losses losses = {c, first_loss};
+	struct finding_losses losses = {c, drops_from_ns, first_loss};
 	struct finding_places places;
 	struct gave gave = {0};
 

@@ -68,3 +68,19 @@ uint64_t drops_first(const struct drops *d, uint64_t from_ns, uint64_t until_ns,
 	}
 	return first_ns;
 }
+
+uint64_t drops_last(const struct drops *d, uint64_t until_ns,
+		    bool (*counts)(const void *arg, uint32_t iface), const void *arg)
+{
+	uint64_t last_ns = 0;
+
+	for (uint32_t i = d->count; i > 0; i--) {
+		const struct drop *drop = &d->at[i - 1];
+
+		if (drop->ts_ns + DISORDER_NS < last_ns)
+			break;
+		if (drop->ts_ns <= until_ns && drop->ts_ns > last_ns && counts(arg, drop->iface))
+			last_ns = drop->ts_ns;
+	}
+	return last_ns;
+}

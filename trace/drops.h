@@ -34,7 +34,11 @@ bool drops_add(struct drops *d, uint32_t iface, uint64_t ts_ns, uint32_t count) 
 uint64_t drops_sum(const struct drops *d, uint64_t from_ns, uint64_t until_ns,
 		   bool (*counts)(const void *arg, uint32_t iface), const void *arg);
 
-/* The stamp of the first of them, or 0. */
+/* The stamp of the last one up to until_ns, or 0. */
+uint64_t drops_last(const struct drops *d, uint64_t until_ns,
+		    bool (*counts)(const void *arg, uint32_t iface), const void *arg);
+
+/* The stamp of the first of those that drops_sum() sums, or 0. */
 uint64_t drops_first(const struct drops *d, uint64_t from_ns, uint64_t until_ns,
 		     bool (*counts)(const void *arg, uint32_t iface), const void *arg);
 

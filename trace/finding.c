@@ -108,7 +108,8 @@ void handshake_gather(struct handshake_finding *h, const struct flow *f)
 	for (unsigned i = 0; i < ARRAY_LEN(frames); i++)
 		if (frames[i] != 0)
 			h->frames[h->count++] = frames[i];
-	h->is_timed = f->syn_frame != 0 && f->ack_frame != 0 && f->ack_ns >= f->syn_ns;
+	h->is_timed = f->syn_frame != 0 && f->ack_frame != 0 && f->ack_ns >= f->syn_ns &&
+		      !f->is_handshake_doubtful;
 	if (h->is_timed)
 		h->us = (f->ack_ns - f->syn_ns) / NS_PER_US;
 }
@@ -240,36 +241,31 @@ static void leg_fini(struct leg_finding *e)
 /* ---- losses ---------------------------------------------------------------------------------- */
 
 /*
- * The first ACK that was captured need not be the first that was sent when the interface lost some
- * in between: which frame it is stands, how long it took is not known.
+ * Behind a loss, the first frame that was captured with a byte or its ACK need not be the first that
+ * was sent: which frame it is stands, when it was is not known.
  */
-static void leg_doubt(struct leg_finding *e, const struct finding_losses *losses, uint64_t first_ns,
-		      uint64_t settled_ns)
+static void leg_doubt(struct leg_finding *leg, const struct finding *e,
+		      const struct finding_losses *losses)
 {
-	const struct flow *f = e->place.flow;
-
-	if (e->place.leg == NULL || f == NULL)
+	if (leg->place.leg == NULL || leg->place.flow == NULL)
 		return;
-	e->lost_ns = losses->first(losses->arg, f, first_ns, settled_ns);
-	for (unsigned kind = 0; kind < PART_KINDS && e->lost_ns != 0; kind++) {
-		struct part_finding *p = &e->part[kind];
+	leg->lost_ns = losses->first(losses->arg, leg->place.flow, e->lost_from_ns, e->settled_ns);
+	for (unsigned kind = 0; kind < PART_KINDS && leg->lost_ns != 0; kind++) {
+		struct part_finding *p = &leg->part[kind];
 
-		if (p->exists && p->seen.acked_ns >= e->lost_ns && p->seen.last_ns != 0)
-			p->ack_is_doubtful = losses->first(losses->arg, f, p->seen.last_ns,
-							   p->seen.acked_ns) != 0;
+		p->ack_is_doubtful = p->exists && p->seen.acked_ns >= leg->lost_ns;
 	}
 }
 
 static void doubt(struct finding *e, const struct finding_losses *losses)
 {
-	uint64_t first_ns = losses != NULL ? finding_first_ns(e) : 0;
-
-	if (first_ns == 0)
+	if (losses == NULL)
 		return;
-	leg_doubt(&e->client, losses, first_ns, e->settled_ns);
-	leg_doubt(&e->backend, losses, first_ns, e->settled_ns);
+	e->lost_from_ns = losses->from_ns(losses->arg, e);
+	leg_doubt(&e->client, e, losses);
+	leg_doubt(&e->backend, e, losses);
 	for (unsigned i = 0; i < e->x->tries_count; i++)
-		leg_doubt(&e->tries[i], losses, first_ns, e->settled_ns);
+		leg_doubt(&e->tries[i], e, losses);
 }
 
 /* ---- phases ---------------------------------------------------------------------------------- */

@@ -59,8 +59,7 @@ struct leg_finding {
 	struct handshake_finding handshake; /* for the first exchange on its connection */
 	struct part_finding part[PART_KINDS];
 	struct close_finding close; /* see close_belongs() */
-	uint64_t
-		lost_ns; /* first loss of its interfaces behind the exchange's first frame; 0: none */
+	uint64_t lost_ns;           /* first loss on its interfaces since lost_from_ns; 0: none */
 };
 
 struct finding {
@@ -70,12 +69,15 @@ struct finding {
 	struct leg_finding backend;
 	struct leg_finding tries[FINDING_TRIES]; /* the first x->tries_count */
 	struct phases phases;
+	uint64_t lost_from_ns; /* losses later than this concern it */
 	uint64_t drops;
 };
 
 /* What the interfaces have lost. */
 struct finding_losses {
 	const void *arg;
+	/* Losses later than this concern e, of which all parts have been gathered. */
+	uint64_t (*from_ns)(const void *arg, const struct finding *e);
 	/*
 	 * The stamp of the packet behind the first loss on an interface that showed f, later than
 	 * from_ns and up to until_ns; 0: nothing was lost.

@@ -57,7 +57,8 @@ struct flow {
 	uint64_t closed_ns; /* both ways closed (FINs acknowledged, or a RST); 0: not yet */
 	char history[32]; /* Zeek's letters, cut when full: upper case side 0, lower case side 1 */
 	uint8_t history_len;
-	void *user; /* of the correlator; NULL at first */
+	void *user;                 /* of the correlator; NULL at first */
+	bool is_handshake_doubtful; /* its too: packets were lost between SYN and ACK */
 };
 
 /* What one segment meant. */

@@ -158,10 +158,11 @@ def assert_offline_same(front, tmp_path, options=()):
 
 class Segments:
     """The TCP segments of a dump as tshark's fields tell, by stream and direction. `seq` and `ack`
-    count from the initial number, in 32 bits (the SYN is in the dump)."""
+    count from the initial number, in 32 bits, where a SYN or its answer is in the dump."""
 
-    FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "tcp.seq_raw",
-              "tcp.len", "tcp.ack_raw", "tcp.flags", "frame.time_epoch")
+    FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst",
+              "ipv6.dst", "tcp.dstport", "tcp.seq_raw", "tcp.len", "tcp.ack_raw", "tcp.flags",
+              "frame.time_epoch")
 
     def __init__(self, path):
         self.rows = []
@@ -172,6 +173,7 @@ class Segments:
                 "frame": int(row["frame.number"]),
                 "stream": int(row["tcp.stream"]),
                 "from": (row["ip.src"] or row["ipv6.src"], int(row["tcp.srcport"])),
+                "to": (row["ip.dst"] or row["ipv6.dst"], int(row["tcp.dstport"])),
                 "seq": int(row["tcp.seq_raw"]), "len": int(row["tcp.len"]),
                 "ack": int(row["tcp.ack_raw"]), "flags": int(row["tcp.flags"], 16),
                 "time": row["frame.time_epoch"],
@@ -179,13 +181,16 @@ class Segments:
 
     def _add(self, row):
         stream = self.streams.setdefault(row["stream"], {"rows": [], "isn": {}})
-        isn = stream["isn"]
+        isn, acks = stream["isn"], row["flags"] & 0x10
         if row["flags"] & 0x02:
             isn.setdefault(row["from"], row["seq"])
-        isn.setdefault(row["from"], (row["seq"] - 1) & 0xffffffff)
-        other, = [base for end, base in isn.items() if end != row["from"]] or [row["ack"] - 1]
+            if acks:
+                isn.setdefault(row["to"], row["ack"] - 1)
+        isn.setdefault(row["from"], row["seq"] - 1)
+        if acks:
+            isn.setdefault(row["to"], row["ack"] - 1)
         row["seq"] = (row["seq"] - isn[row["from"]]) & 0xffffffff
-        row["ack"] = (row["ack"] - other) & 0xffffffff if row["flags"] & 0x10 else 0
+        row["ack"] = (row["ack"] - isn[row["to"]]) & 0xffffffff if acks else 0
         row["seq"] += (row["flags"] & 0x02) >> 1  # what a SYN carries stands behind it
         stream["rows"].append(row)
         self.rows.append(row)
