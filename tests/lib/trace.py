@@ -34,6 +34,10 @@ def conns(folder):
     return log.read_lines(os.path.join(folder, "conns.ndjson"))
 
 
+def segments(folder):
+    return log.read_lines(os.path.join(folder, "segments.ndjson"))
+
+
 def raw_lines(folder, name):
     with open(os.path.join(folder, name), "rb") as f:
         return f.read().splitlines()
