@@ -306,7 +306,14 @@ static bool copy_bytes(int from, int to)
 	return true;
 }
 
-/* So that the folder holds all that `show` needs. */
+static bool is_file(const char *path)
+{
+	struct stat s;
+
+	return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
+/* So that the folder holds all that `show` needs. What tells everything once alone is no file. */
 static void copy_log(struct analyze *a)
 {
 	char path[OUTPUTS_PATH_MAX], part[OUTPUTS_PATH_MAX];
@@ -314,7 +321,7 @@ static void copy_log(struct analyze *a)
 	bool copied = false;
 
 	if (!outputs_path(path, a->out, "proxy.ndjson") || !part_path(a, "proxy.ndjson", part) ||
-	    is_same_file(path, a->o->log))
+	    is_same_file(path, a->o->log) || !is_file(a->o->log))
 		return;
 	from = open(a->o->log, O_RDONLY | O_CLOEXEC);
 	to = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
