@@ -12,6 +12,7 @@
  */
 #include "common/http_body.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -472,6 +473,22 @@ void http_body_watch(struct http_body *b, http_body_sink *sink, void *arg)
 bool http_body_done(const struct http_body *b)
 {
 	return b->state == STATE_DONE;
+}
+
+uint64_t http_body_certain(const struct http_body *b)
+{
+	return b->state == STATE_DATA ? b->left : 0;
+}
+
+void http_body_skip(struct http_body *b, uint64_t len)
+{
+	assert(len <= http_body_certain(b));
+	b->payload_bytes += len;
+	if (b->framing == HTTP_BODY_UNTIL_CLOSE || len == 0)
+		return;
+	b->left -= len;
+	if (b->left == 0)
+		b->state = b->framing == HTTP_BODY_CHUNKED ? STATE_DATA_CR : STATE_DONE;
 }
 
 enum http_progress http_body_filter(struct http_body *b, char *buf, size_t len, size_t *used,

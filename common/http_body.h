@@ -62,6 +62,15 @@ bool http_body_forbid_named(struct http_body *b, const struct http_head *h,
 /* Show every piece of payload to sink, until the next init. */
 void http_body_watch(struct http_body *b, http_body_sink *sink, void *arg);
 
+/*
+ * How many bytes of payload come next, whatever they are: of the length or the current chunk; 0
+ * between chunks, UINT64_MAX before the close. Who only wants to know where the message ends (or has
+ * not got those bytes) may pass over up to so many of them. Passing over the last byte of a length
+ * makes the body done.
+ */
+uint64_t http_body_certain(const struct http_body *b);
+void http_body_skip(struct http_body *b, uint64_t len);
+
 /* True if the body was complete before any byte (no body, or length 0). */
 bool http_body_done(const struct http_body *b);
 

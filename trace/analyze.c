@@ -27,6 +27,8 @@
 #define PART_SUFFIX ".part"
 /* Packets of one file are nearly in order of time: nothing comes so much behind the newest. */
 #define DISORDER_NS NS_PER_S
+/* Without a log a packet waits for its exchange in the annotated copy's queue. */
+#define QUEUE_BYTES (64U * 1024 * 1024)
 
 struct analyze {
 	const struct analyze_options *o;
@@ -39,8 +41,9 @@ struct analyze {
 	struct lines *flows;
 	struct lines *conns;
 	struct lines *segments; /* NULL: not wanted */
+	struct lines *found;    /* without a log: proxy.ndjson, from the packets */
 	unsigned described;     /* interfaces that the dump knows */
-	struct log_feed *log;
+	struct log_feed *log;   /* NULL: there is none */
 	uint64_t newest_ns;
 	bool is_over; /* the last packet has passed */
 	bool has_failed;
@@ -170,7 +173,8 @@ static bool open_dump(struct analyze *a, struct pipeline_options *o)
 static bool open_files(struct analyze *a)
 {
 	struct pipeline_options o = {.hold_ns = a->o->hold_ms * NS_PER_MS,
-				     .dump_name = a->dump_name};
+				     .dump_name = a->dump_name,
+				     .queue_bytes = QUEUE_BYTES};
 	char err[CAPTURE_FILE_ERROR_MAX];
 
 	a->merge = merge_open(a->o->captures, a->o->capture_count, err);
@@ -178,8 +182,11 @@ static bool open_files(struct analyze *a)
 		return complain(a, err);
 	a->flows = open_lines(a, "flows.ndjson");
 	a->conns = a->flows != NULL ? open_lines(a, "conns.ndjson") : NULL;
-	if (a->conns == NULL || !open_dump(a, &o))
+	if (a->conns != NULL && a->o->log == NULL)
+		a->found = open_lines(a, "proxy.ndjson");
+	if (a->conns == NULL || (a->o->log == NULL && a->found == NULL) || !open_dump(a, &o))
 		return false;
+	o.exchanges = a->found;
 	o.flows = a->flows;
 	o.conns = a->conns;
 	if (a->o->with_segments) {
@@ -220,6 +227,8 @@ static bool open_log(struct analyze *a)
 	char err[LOG_ERROR_MAX];
 	uint32_t run;
 
+	if (a->o->log == NULL)
+		return true;
 	a->log = log_feed_open(a->o->log, &calls, err);
 	if (a->log == NULL)
 		return complain(a, err);
@@ -230,6 +239,8 @@ static bool open_log(struct analyze *a)
 
 static void say_log_end(struct analyze *a)
 {
+	if (a->log == NULL)
+		return;
 	if (log_feed_is_torn(a->log))
 		log_notice("%s: its last line is torn and was left out", a->o->log);
 	if (log_feed_fault(a->log) != NULL)
@@ -264,13 +275,15 @@ static bool read_packets(struct analyze *a)
 		if (!describe_interfaces(a))
 			return complain(a, "the annotated capture cannot be written");
 		a->newest_ns = MAX(a->newest_ns, p.ts_ns);
-		log_feed_until(a->log, a->newest_ns);
+		if (a->log != NULL)
+			log_feed_until(a->log, a->newest_ns);
 		pipeline_packet(a->pipeline, &p);
 		if (a->newest_ns > DISORDER_NS)
 			pipeline_clock(a->pipeline, a->newest_ns - DISORDER_NS, a->newest_ns);
 	}
 	a->is_over = true;
-	log_feed_rest(a->log);
+	if (a->log != NULL)
+		log_feed_rest(a->log);
 	pipeline_end(a->pipeline);
 	return true;
 }
@@ -353,6 +366,11 @@ static void say_end(struct analyze *a)
 	if (n.incomplete > 0)
 		log_notice("%llu IP datagrams were left out: fragments of them are missing",
 			   (unsigned long long)n.incomplete);
+	if (n.http.pairs.strays > 0)
+		log_notice(
+			"%llu responses belong to requests that the capture does not show, or to "
+			"none that can be told",
+			(unsigned long long)n.http.pairs.strays);
 	if (n.lost > 0)
 		log_warning("%llu packets and lines were not used: no memory, or a line twice",
 			    (unsigned long long)n.lost);
@@ -375,7 +393,9 @@ static void close_files(struct analyze *a, bool is_whole)
 
 	pipeline_free(a->pipeline);
 	log_feed_close(a->log);
-	if (lines_close(a->flows) + lines_close(a->conns) + lines_close(a->segments) > 0)
+	if (lines_close(a->flows) + lines_close(a->conns) + lines_close(a->segments) +
+		    lines_close(a->found) >
+	    0)
 		a->has_failed = true;
 	merge_close(a->merge);
 	done(a, "flows.ndjson");
@@ -384,7 +404,9 @@ static void close_files(struct analyze *a, bool is_whole)
 		done(a, "segments.ndjson");
 	if (a->with_dump)
 		done(a, a->dump_name);
-	if (is_whole)
+	if (a->o->log == NULL)
+		done(a, "proxy.ndjson");
+	else if (is_whole)
 		copy_log(a);
 }
 

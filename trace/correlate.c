@@ -122,6 +122,7 @@ static struct track *add_track(struct correlate *c, const struct flow_place *pla
 		return NULL;
 	}
 	t->is_remnant = !place->fresh;
+	t->is_kept = c->o.reads_http;
 	for (uint8_t side = 0; side < 2; side++)
 		if (is_listener(c, &place->flow->side[side].addr))
 			t->listener_side = side;
@@ -144,7 +145,7 @@ struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 		      anchoring_segment(c->o.anchoring, t, seg, place, &c->note);
 	if (f->ack_frame == seg->frame && c->drops.count > 0)
 		f->is_handshake_doubtful = first_loss(c, f, f->syn_ns, f->ack_ns) != 0;
-	if (!c->o.is_live && !track_is_named(t) && place->data.known)
+	if (!c->o.is_live && !t->is_kept && !track_is_named(t) && place->data.known)
 		stream_forget(f->side[place->from].stream, place->data.off);
 	if (f->closed_ns != 0 && !t->is_ended) {
 		t->is_ended = true;
@@ -242,6 +243,28 @@ void correlate_exchange(struct correlate *c, const struct exchange_record *recor
 		correlate_await(c, x, later(x->end_ns, c->o.hold_ns));
 }
 
+void correlate_bind(struct correlate *c, uint32_t run, uint64_t number, struct track *t,
+		    unsigned our_side)
+{
+	struct conn *conn = ledger_conn(c->ledger, run, number);
+
+	if (conn != NULL)
+		track_bind(t, conn, our_side);
+}
+
+void correlate_read_exchange(struct correlate *c, const struct exchange_record *record,
+			     uint64_t end_ns)
+{
+	struct exchange *x = ledger_end(c->ledger, record);
+
+	if (x == NULL) {
+		c->count.lost++;
+		return;
+	}
+	x->end_ns = MAX(x->end_ns, end_ns);
+	correlate_await(c, x, later(x->end_ns, c->o.hold_ns));
+}
+
 /* ---- giving exchanges out -------------------------------------------------------------------- */
 
 static void place_leg(struct correlate *c, const struct exchange *x, const struct leg_record *leg,
@@ -255,6 +278,7 @@ static void place_leg(struct correlate *c, const struct exchange *x, const struc
 	if (conn == NULL)
 		return;
 	p->is_last = conn->last_nth <= leg->nth;
+	p->from_packets = c->o.reads_http;
 	t = track_resolve(c->flows, conn, x->x.start_ns, until_ns);
 	if (t == NULL)
 		return;
@@ -351,22 +375,45 @@ static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 
 /* ---- what is needed no more ------------------------------------------------------------------ */
 
+/* Of one direction of a leg; UINT64_MAX: it has none there. */
+static uint64_t first_byte(const struct leg_record *leg, const struct part_way *way)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (unsigned k = 0; k < way->count; k++) {
+		const struct byte_range *r = leg_range(leg, way->kinds[k]);
+
+		if (byte_range_exists(r))
+			first = MIN(first, r->first);
+	}
+	return first;
+}
+
 /*
  * Two TLS messages may share a record: the next may begin in the middle of the last one that was
  * given out, but not before it.
  */
 static uint64_t first_needed(const struct conn *conn, bool ours)
 {
-	const struct part_way *way = part_way(conn->leg, ours);
 	uint64_t first = conn->given_first[ours];
 
-	for (unsigned k = 0; k < way->count && conn->use_count > 0; k++) {
-		const struct byte_range *r = leg_range(conn_use(conn, 0)->leg, way->kinds[k]);
+	if (conn->use_count == 0)
+		return first;
+	return MIN(first, first_byte(conn_use(conn, 0)->leg, part_way(conn->leg, ours)));
+}
 
-		if (byte_range_exists(r))
-			first = MIN(first, r->first);
+void correlate_pass(struct correlate *c, struct track *t, unsigned side, uint64_t off)
+{
+	(void)c;
+	for (unsigned leg = 0; leg < 2; leg++) {
+		const struct conn *conn = t->conn[leg];
+		bool ours = conn != NULL && track_our_side(t, conn) == side;
+
+		for (uint32_t i = 0; conn != NULL && i < conn->use_count; i++)
+			off = MIN(off,
+				  first_byte(conn_use(conn, i)->leg, part_way(conn->leg, ours)));
 	}
-	return first;
+	stream_forget(t->flow->side[side].stream, off);
 }
 
 /* An exchange on this connection was given out, settled at that moment. */

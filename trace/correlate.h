@@ -30,6 +30,7 @@ struct conn_finding {
 	const struct conn *conn;
 	const struct flow *flow; /* NULL: not captured */
 	unsigned our_side;
+	bool from_packets; /* see leg_place */
 };
 
 struct correlate_options {
@@ -40,6 +41,11 @@ struct correlate_options {
 	 */
 	bool is_live;
 	struct anchoring *anchoring; /* live; stays the caller's. NULL: nothing is asked for */
+	/*
+	 * There is no log: connections and exchanges are told while packets come, as they are read from
+	 * them (http_feed.h). Streams are kept until a track is not (track->is_kept).
+	 */
+	bool reads_http;
 	void *arg;
 	void (*exchange)(void *arg, const struct finding *e);
 	void (*conn)(void *arg, const struct conn_finding *e);
@@ -91,6 +97,17 @@ void correlate_position(struct correlate *c, uint32_t run, const struct tap_posi
 void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *begin,
 		     uint64_t real_ns);
 void correlate_exchange(struct correlate *c, const struct exchange_record *record);
+
+/* The connection that was told of with this number is this flow. */
+void correlate_bind(struct correlate *c, uint32_t run, uint64_t number, struct track *t,
+		    unsigned our_side);
+
+/* An exchange as read from packets; end_ns: stamp of what ended it. */
+void correlate_read_exchange(struct correlate *c, const struct exchange_record *record,
+			     uint64_t end_ns);
+
+/* No exchange will be told that has bytes below off on this side of the flow. */
+void correlate_pass(struct correlate *c, struct track *t, unsigned side, uint64_t off);
 
 /* ---- time ---- */
 

@@ -50,6 +50,7 @@ static void give_conn(struct correlate *c, const struct conn *conn, const struct
 	struct conn_finding e = {.conn = conn, .flow = t != NULL ? t->flow : NULL};
 
 	e.our_side = our_side;
+	e.from_packets = c->o.reads_http;
 	c->o.conn(c->o.arg, &e);
 	c->count.conns++;
 }

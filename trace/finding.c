@@ -58,9 +58,10 @@ static bool leg_is_done(const struct leg_place *p, uint64_t known_ns, uint64_t *
 
 bool finding_is_open_ended(const struct exchange_record *x, const struct finding_places *places)
 {
-	return places->client.flow != NULL && (x->at_us[MOMENT_RESPONSE_END] == MOMENT_NEVER ||
-					       byte_range_exists(&x->client.tunnel_up) ||
-					       byte_range_exists(&x->client.tunnel_down));
+	return places->client.flow != NULL && !places->client.from_packets &&
+	       (x->at_us[MOMENT_RESPONSE_END] == MOMENT_NEVER ||
+		byte_range_exists(&x->client.tunnel_up) ||
+		byte_range_exists(&x->client.tunnel_down));
 }
 
 uint64_t finding_done_ns(const struct exchange_record *x, const struct finding_places *places,
@@ -93,7 +94,7 @@ const char *flow_anchor(const struct flow *f, uint64_t ns)
 			continue;
 		if (stream_is_late(f->side[i].stream))
 			return "position";
-		word = "syn";
+		word = f->is_counted ? "first-packet" : "syn";
 	}
 	return word;
 }
@@ -137,17 +138,22 @@ static uint64_t close_began_ns(const struct flow *f)
 	return f->how == FLOW_FIN ? s->fin_ns : s->rst_ns;
 }
 
-void close_gather(struct close_finding *c, const struct flow *f, enum tap_leg leg,
-		  unsigned our_side, uint64_t until_ns)
+static const char *closer(const struct leg_place *p)
 {
+	if (p->flow->closed_by != p->our_side)
+		return p->which == TAP_CLIENT ? "client" : "backend";
+	return p->from_packets ? "server" : "proxy";
+}
+
+void close_gather(struct close_finding *c, const struct leg_place *p, uint64_t until_ns)
+{
+	const struct flow *f = p->flow;
+
 	*c = (struct close_finding){0};
 	if (f->how == FLOW_OPEN || close_began_ns(f) > until_ns)
 		return;
 	c->how = f->how == FLOW_FIN ? "fin" : "rst";
-	if (f->closed_by == our_side)
-		c->by = "proxy";
-	else
-		c->by = leg == TAP_CLIENT ? "client" : "backend";
+	c->by = closer(p);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct flow_side *s = &f->side[i];
 
@@ -229,7 +235,7 @@ static void leg_close(struct leg_finding *e, const struct exchange_times *t)
 	if (p->leg == NULL || !is_closing(p))
 		return;
 	if (close_belongs(p, t))
-		close_gather(&e->close, p->flow, p->which, p->our_side, t->settled_ns);
+		close_gather(&e->close, p, t->settled_ns);
 }
 
 static void leg_fini(struct leg_finding *e)

@@ -27,6 +27,7 @@ struct leg_place {
 	enum tap_leg which;
 	const struct flow *flow; /* NULL: it was not captured */
 	unsigned our_side;       /* index of the proxy's end */
+	bool from_packets;       /* "ours" is the server: no proxy has told of the exchange */
 	bool is_last;            /* no later exchange came on this connection */
 };
 
@@ -38,7 +39,7 @@ struct handshake_finding {
 };
 
 struct close_finding {
-	const char *by;  /* "client", "proxy", "backend"; NULL: it was not closed */
+	const char *by;  /* "client", "proxy", "backend", "server"; NULL: it was not closed */
 	const char *how; /* "fin", "rst" */
 	uint32_t frames[CLOSE_FRAMES_MAX];
 	unsigned count;
@@ -121,12 +122,11 @@ uint64_t finding_first_ns(const struct finding *e);
 
 /* Of a whole connection, everything seen so far. */
 void handshake_gather(struct handshake_finding *h, const struct flow *f);
-void close_gather(struct close_finding *c, const struct flow *f, enum tap_leg leg,
-		  unsigned our_side, uint64_t until_ns);
+void close_gather(struct close_finding *c, const struct leg_place *p, uint64_t until_ns);
 
 /*
  * How the sequence numbers of its bytes were known at that moment, of either direction: "syn",
- * "position" (told by the proxy), "none".
+ * "position" (told by the proxy), "first-packet" (see flow_table_count_from_first()), "none".
  */
 const char *flow_anchor(const struct flow *f, uint64_t ns) MUST_CHECK;
 

@@ -305,6 +305,26 @@ static void label_segment(struct flow_node *n, const struct segment *seg, struct
 	place->label = label_add(&n->label, seg, place->from, &facts);
 }
 
+/* Behind a SYN of its own, a side's number is known. */
+static void count_from_first(struct flow_node *n, const struct segment *seg, uint8_t from)
+{
+	struct flow *f = &n->flow;
+
+	if (seg->flags & TCP_RST)
+		return;
+	if (!f->side[from].isn_known) {
+		f->is_counted = true;
+		flow_node_set_isn(n, from, seg->seq - 1);
+	}
+	if ((seg->flags & TCP_ACK) && !f->side[1 - from].isn_known) {
+		/* The ACK of a SYN that was missed: what it acknowledges is the ISN. */
+		if (f->syn_frame == 0)
+			f->is_counted = true;
+		flow_node_set_isn(n, 1U - from, seg->ack - 1);
+	}
+	n->counts_from_first = !f->side[0].isn_known || !f->side[1].isn_known;
+}
+
 bool flow_node_add(struct flow_node *n, const struct segment *seg, struct flow_place *place)
 {
 	struct flow *f = &n->flow;
@@ -317,6 +337,8 @@ bool flow_node_add(struct flow_node *n, const struct segment *seg, struct flow_p
 		return true;
 	if (syn)
 		kept = add_syn(n, seg, from);
+	if (UNLIKELY(n->counts_from_first))
+		count_from_first(n, seg, from);
 	if (flags & TCP_ACK)
 		kept &= add_ack(n, seg, place);
 	if (seg->payload_len > 0 && !(flags & TCP_RST))

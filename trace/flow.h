@@ -57,7 +57,8 @@ struct flow {
 	uint64_t closed_ns; /* both ways closed (FINs acknowledged, or a RST); 0: not yet */
 	char history[32]; /* Zeek's letters, cut when full: upper case side 0, lower case side 1 */
 	uint8_t history_len;
-	void *user;                 /* of the correlator; NULL at first */
+	bool is_counted; /* an ISN is only the first number seen: see flow_table_count_from_first() */
+	void *user;      /* of the correlator; NULL at first */
 	bool is_handshake_doubtful; /* its too: packets were lost between SYN and ACK */
 };
 
@@ -77,6 +78,14 @@ struct flow_place {
 };
 
 struct flow_table *flow_table_new(void) MUST_CHECK;
+
+/*
+ * From now on: where no SYN tells a side's ISN, its first sequence number, or the first that the other
+ * side acknowledges, stands for it, as in Wireshark (is_counted is set). For captures that nobody
+ * else's offsets go with.
+ */
+void flow_table_count_from_first(struct flow_table *t);
+
 void flow_table_free(struct flow_table *t);
 
 /*

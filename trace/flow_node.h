@@ -31,9 +31,10 @@ struct flow_node {
 	uint32_t rst_seq[2];  /* of each side's RST */
 	uint32_t stale_ack;   /* last number that an earlier connection's segment acknowledged */
 	bool stale_known;
-	uint32_t noted[2];     /* letters that stand in the history */
-	uint32_t repeated[2];  /* segments with repeated payload */
-	uint32_t zero_wins[2]; /* zero window advertisements */
+	uint32_t noted[2];      /* letters that stand in the history */
+	uint32_t repeated[2];   /* segments with repeated payload */
+	uint32_t zero_wins[2];  /* zero window advertisements */
+	bool counts_from_first; /* offsets count from the first packet where no SYN was seen */
 };
 
 /* A flow that seg begins, sent by side `from`; the other end is side 1 - from. NULL: no memory. */

@@ -51,6 +51,7 @@ struct flow_table {
 	struct flow_node *coldest, *warmest;
 	uint64_t seed;
 	uint32_t next_number;
+	bool counts_from_first;
 	struct flow_recent recent[RECENT_SLOTS];
 };
 
@@ -69,6 +70,11 @@ struct flow_table *flow_table_new(void)
 	if (getrandom(&t->seed, sizeof(t->seed), GRND_NONBLOCK) != sizeof(t->seed))
 		t->seed = (uint64_t)(uintptr_t)t;
 	return t;
+}
+
+void flow_table_count_from_first(struct flow_table *t)
+{
+	t->counts_from_first = true;
 }
 
 void flow_table_free(struct flow_table *t)
@@ -272,6 +278,7 @@ static struct flow_node *incarnation_new(struct flow_table *t, struct flow_tuple
 		u->oldest = n;
 	u->newest = n;
 	u->current = n;
+	n->counts_from_first = t->counts_from_first;
 	u->opener = opener;
 	n->flow.is_remnant = !fresh;
 	for (unsigned i = 0; i < 2; i++) {

@@ -64,8 +64,10 @@ struct conn {
 	uint16_t worker;               /* of the proxy; live only */
 	struct unanchored *unanchored; /* anchoring.c's, or NULL */
 
-	struct track *track;     /* of the flow it is, or NULL; track.c's */
-	bool is_resolved;        /* by the rule, for good; track.c's */
+	struct track *track; /* of the flow it is, or NULL; track.c's */
+	bool is_resolved;    /* by the rule, for good; track.c's */
+	bool is_bound;       /* by track_bind(): the addresses do not tell which side is ours */
+	uint8_t bound_side;
 	struct conn *next_alike; /* same addresses */
 };
 

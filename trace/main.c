@@ -29,7 +29,7 @@ enum {
 static const char usage[] =
 	"usage: flowtrace capture --tap PATH --out DIR [--interfaces A,B] [--payload WHAT]\n"
 	"                         [--buffer-mb N] [--hold-ms N] [--segments]\n"
-	"       flowtrace analyze LOG CAPTURE... [--out DIR] [--hold-ms N] [--segments]\n"
+	"       flowtrace analyze [LOG] CAPTURE... [--out DIR] [--hold-ms N] [--segments]\n"
 	"       flowtrace show DIR|FLOWS [ID]\n"
 	"       flowtrace -V | -h\n"
 	"\n"
@@ -45,7 +45,8 @@ static const char usage[] =
 	"                    its end an exchange is still watched (default 2000)\n"
 	"  --segments        one line per TCP packet, too: segments.ndjson\n"
 	"\n"
-	"analyze: make the same records from a proxy's log (*.ndjson) and pcap or pcapng files.\n"
+	"analyze: make the same records from a proxy's log (*.ndjson) and pcap or pcapng files;\n"
+	"  without a log, exchanges are found by reading HTTP from the packets.\n"
 	"  --out DIR         write them, with the annotated capture, to a folder; otherwise the\n"
 	"                    table of `show` is printed\n"
 	"  --segments        one line per TCP packet, too: segments.ndjson in that folder\n"
@@ -189,10 +190,6 @@ static int read_files(struct analyze_options *o, int argc, char **argv)
 	}
 	if (o->capture_count == 0)
 		return wrong("analyze needs a capture file (pcap or pcapng)", "");
-	if (o->log == NULL)
-		return wrong("analyze needs the proxy's log (proxy.ndjson): this version does not "
-			     "read exchanges from packets alone",
-			     "");
 	return GO_ON;
 }
 

@@ -18,6 +18,7 @@ struct pipeline {
 	struct fragments *fragments; /* NULL: packets are cut when they are written */
 	struct flow_table *flows;
 	struct correlate *correlate;
+	struct http_feed *http; /* NULL: there is a log or a tap */
 	struct dump *dump;
 	struct record_text text;
 	uint32_t frame;
@@ -77,16 +78,26 @@ static void on_conn(void *arg, const struct conn_finding *e)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static bool read_http(struct pipeline *p)
+{
+	flow_table_count_from_first(p->flows);
+	p->http = http_feed_new(p->correlate, p->o.exchanges);
+	return p->http != NULL;
+}
+
 struct pipeline *pipeline_new(const struct pipeline_options *o)
 {
 	struct pipeline *p = calloc(1, sizeof(*p));
-	struct dump_options d = {.hold_ns = o->is_live ? o->hold_ns : 0,
+	bool is_written = o->dump != NULL || o->segments != NULL;
+	bool waits = o->is_live || (o->exchanges != NULL && is_written);
+	struct dump_options d = {.hold_ns = waits ? o->hold_ns : 0,
 				 .queue_bytes = o->queue_bytes,
 				 .payload = o->payload,
 				 .segments = o->segments};
 	struct correlate_options c = {.hold_ns = o->hold_ns,
 				      .is_live = o->is_live,
 				      .anchoring = o->anchoring,
+				      .reads_http = o->exchanges != NULL,
 				      .arg = p,
 				      .exchange = on_exchange,
 				      .conn = on_conn};
@@ -103,7 +114,7 @@ struct pipeline *pipeline_new(const struct pipeline_options *o)
 	if (p->dump != NULL && p->flows != NULL &&
 	    (p->fragments != NULL || o->payload != DUMP_FULL))
 		p->correlate = correlate_new(p->flows, &c);
-	if (p->correlate != NULL)
+	if (p->correlate != NULL && (o->exchanges == NULL || read_http(p)))
 		return p;
 	pipeline_free(p);
 	return NULL;
@@ -114,6 +125,7 @@ void pipeline_free(struct pipeline *p)
 	if (p == NULL)
 		return;
 	dump_free(p->dump);
+	http_feed_free(p->http);
 	correlate_free(p->correlate);
 	flow_table_free(p->flows);
 	fragments_free(p->fragments);
@@ -193,6 +205,11 @@ static void add_segment(struct pipeline *p, struct dump_packet *d, struct segmen
 	if (d->p.note != NULL)
 		read_note(p, &d->p, &place);
 	d->note = correlate_note(p->correlate);
+	if (p->http != NULL) {
+		http_pairs_segment(http_feed_pairs(p->http), d->place.track, seg, &place);
+		if (d->place.track->is_passed && !track_is_named(d->place.track))
+			return; /* nobody will tell of it */
+	}
 	d->place.from = place.from;
 	d->place.is_known = place.data.known || place.acked_past > place.acked_from;
 	if (place.data.known)
@@ -229,6 +246,8 @@ void pipeline_packet(struct pipeline *p, const struct packet *packet)
 
 void pipeline_clock(struct pipeline *p, uint64_t clock_ns, uint64_t now_ns)
 {
+	if (p->http != NULL)
+		http_pairs_clock(http_feed_pairs(p->http), clock_ns);
 	dump_release(p->dump, now_ns);
 	correlate_clock(p->correlate, clock_ns);
 }
@@ -244,6 +263,8 @@ void pipeline_flush(struct pipeline *p)
 
 void pipeline_end(struct pipeline *p)
 {
+	if (p->http != NULL)
+		http_pairs_end(http_feed_pairs(p->http));
 	dump_drain(p->dump);
 	correlate_end(p->correlate);
 	pipeline_flush(p);
@@ -262,4 +283,8 @@ void pipeline_counters(const struct pipeline *p, struct pipeline_counters *out)
 	correlate_counters(p->correlate, &out->correlate);
 	dump_counters(p->dump, &out->dump);
 	out->lost += out->correlate.lost + out->dump.unlined;
+	if (p->http == NULL)
+		return;
+	http_feed_counters(p->http, &out->http);
+	out->lost += out->http.lost + out->http.pairs.lost;
 }

@@ -11,6 +11,7 @@
 #include "common/attrib.h"
 #include "trace/correlate.h"
 #include "trace/dump.h"
+#include "trace/http_feed.h"
 #include "trace/lines.h"
 #include "trace/packet.h"
 #include "trace/pcapng.h"
@@ -18,7 +19,9 @@
 struct pipeline_options {
 	bool is_live;                /* see correlate_options */
 	struct anchoring *anchoring; /* see correlate_options */
-	bool has_run;                /* run is that of every record */
+	/* No log: exchanges are read from the packets, and their lines written here. NULL: not so */
+	struct lines *exchanges;
+	bool has_run; /* run is that of every record */
 	uint32_t run;
 	uint64_t hold_ns;
 	const char *dump_name; /* in the records; NULL: null. Kept, not copied */
@@ -68,6 +71,7 @@ struct pipeline_counters {
 	uint64_t outside; /* exchanges that the capture shows nothing of, and was not there for */
 	struct correlate_counters correlate;
 	struct dump_counters dump;
+	struct http_feed_counters http; /* all zero unless exchanges are read from packets */
 };
 void pipeline_counters(const struct pipeline *p, struct pipeline_counters *out);
 

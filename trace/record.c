@@ -6,6 +6,7 @@
  */
 #include "trace/record.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,7 +326,7 @@ static size_t put_exchange(char *out, const struct finding *e, const char *dump)
 {
 	char *p = PUT(out, "{\"v\":1,\"run\":");
 
-	p = put_run(p, e->x->run);
+	p = e->client.place.from_packets ? PUT(p, "null") : put_run(p, e->x->run);
 	p = PUT(p, ",\"id\":");
 	p = put_id(p, e->x->id);
 	p = PUT(p, ",\"dump\":");
@@ -354,7 +355,9 @@ static char *put_conn_name(char *p, const struct record_conn *r)
 	const struct conn *c = r->e->conn;
 
 	p = PUT(p, "{\"v\":1,\"run\":");
-	if (c != NULL || r->has_run)
+	if (r->e->from_packets)
+		p = PUT(p, "null");
+	else if (c != NULL || r->has_run)
 		p = put_run(p, c != NULL ? c->run : r->run);
 	else
 		p = PUT(p, "null");
@@ -369,6 +372,7 @@ static char *put_conn_name(char *p, const struct record_conn *r)
 
 static char *put_conn_ends(char *p, const struct conn_finding *e)
 {
+	assert(e->conn != NULL || e->flow != NULL);
 	p = PUT(p, ",\"local\":");
 	p = put_addr(p, e->conn != NULL ? &e->conn->local : &e->flow->side[e->our_side].addr);
 	p = PUT(p, ",\"peer\":");
@@ -383,11 +387,14 @@ static char *put_conn_flow(char *p, const struct conn_finding *e)
 {
 	struct handshake_finding handshake = {0};
 	struct close_finding close = {0};
-	enum tap_leg leg = e->conn != NULL ? e->conn->leg : TAP_CLIENT;
+	struct leg_place place = {.which = e->conn != NULL ? e->conn->leg : TAP_CLIENT,
+				  .flow = e->flow,
+				  .our_side = e->our_side,
+				  .from_packets = e->from_packets};
 
 	if (e->flow != NULL) {
 		handshake_gather(&handshake, e->flow);
-		close_gather(&close, e->flow, leg, e->our_side, UINT64_MAX);
+		close_gather(&close, &place, UINT64_MAX);
 	}
 	p = put_handshake(p, &handshake);
 	p = put_close(p, &close);
@@ -425,7 +432,7 @@ static size_t put_conn(char *out, const struct record_conn *r)
 	p = put_conn_ends(p, r->e);
 	p = put_conn_flow(p, r->e);
 	p = put_conn_exchanges(p, r->e->conn);
-	if (f != NULL && f->syn_frame != 0 && f->syn_ack_frame != 0)
+	if (f != NULL && ((f->syn_frame != 0 && f->syn_ack_frame != 0) || f->is_counted))
 		p = PUT(p, ",\"ws_shift\":0}\n");
 	else
 		p = PUT(p, ",\"ws_shift\":null}\n");

@@ -54,6 +54,14 @@ static void name_as(struct conn *c, struct track *t)
 	c->track = t;
 }
 
+void track_bind(struct track *t, struct conn *c, unsigned our_side)
+{
+	c->is_resolved = true;
+	c->is_bound = true;
+	c->bound_side = (uint8_t)our_side;
+	name_as(c, t);
+}
+
 void track_forget_conn(struct conn *c)
 {
 	unname(c);

@@ -27,6 +27,7 @@ enum track_anchoring {
 	TRACK_ANCHORING,
 	TRACK_ANCHORING_OVER,
 };
+struct http_conn;
 
 struct track {
 	TAILQ_ENTRY(track) link; /* of those not named yet, by first_ns */
@@ -37,9 +38,12 @@ struct track {
 	struct flow *flow;    /* NULL: removed from the table */
 	struct conn *conn[2]; /* by leg; both when the proxy is its own backend */
 	uint32_t refs;
-	uint8_t listener_side; /* index of the side that is a listener's; 2: neither */
-	uint8_t anchoring;     /* enum track_anchoring */
-	uint64_t named_at;     /* state of the ledger when naming failed last */
+	uint8_t listener_side;  /* index of the side that is a listener's; 2: neither */
+	uint8_t anchoring;      /* enum track_anchoring */
+	bool is_kept;           /* its streams are, although nobody named it yet */
+	bool is_passed;         /* no HTTP is looked for in it (any more) */
+	struct http_conn *http; /* of http_pairs.c, or NULL */
+	uint64_t named_at;      /* state of the ledger when naming failed last */
 	uint64_t first_ns;
 
 	/* Interfaces that showed it. */
@@ -81,6 +85,9 @@ void track_find(struct flow_table *flows, struct conn *c);
 struct track *track_resolve(struct flow_table *flows, struct conn *c, uint64_t moment_ns,
 			    uint64_t until_ns) MUST_CHECK;
 
+/* c is this flow's for good, whatever its addresses say; local is the flow's side our_side. */
+void track_bind(struct track *t, struct conn *c, unsigned our_side);
+
 /* c is about to be dropped. */
 void track_forget_conn(struct conn *c);
 
@@ -92,7 +99,7 @@ uint8_t track_direction(const struct track *t, uint8_t from) MUST_CHECK;
 /* Index of the flow's side that is the proxy's end of c. */
 static inline unsigned track_our_side(const struct track *t, const struct conn *c)
 {
-	return flow_side_of(t->flow, &c->local);
+	return c->is_bound ? c->bound_side : flow_side_of(t->flow, &c->local);
 }
 
 #endif
