@@ -64,14 +64,13 @@ class Wire:
     def __init__(self, packets, opener, acceptor, isn=(1000, 5000)):
         self.packets, self.ends = packets, (opener, acceptor)
         self.next = [isn[0], isn[1]]
-        self.ident = 0
 
     def put(self, at_us, side, flags, payload=b""):
-        self.ident += 1
         text = tcp(self.ends[side], self.ends[1 - side], self.next[side],
                    self.next[1 - side] if flags & ACK else 0, flags, payload)
         self.next[side] += len(payload) + bool(flags & (SYN | FIN))
-        frame = ethernet(ip4(self.ends[side][0], self.ends[1 - side][0], 6, text, self.ident))
+        frame = ethernet(ip4(self.ends[side][0], self.ends[1 - side][0], 6, text,
+                             len(self.packets) + 1))
         self.packets.append((T0 + at_us * 1000, frame))
 
     def open(self, at_us):
@@ -193,3 +192,77 @@ def pcapng(packets, order="<", link=ETHERNET, name=b"eth0"):
                                                  len(frame), len(frame)) +
                            frame + b"\0" * (-len(frame) % 4)))
     return b"".join(parts)
+
+
+# ---- around packets ----
+
+
+def udp(source, target, payload, ident=1):
+    head = struct.pack(">HHHH", source[1], target[1], 8 + len(payload), 0)
+    return ip4(source[0], target[0], 17, head + payload, ident)
+
+
+TUNNEL = ("10.9.0.1", "10.9.0.2")
+
+
+def vlan(frame, number=7, kind=0x8100):
+    return frame[:12] + struct.pack(">HH", kind, number) + frame[12:]
+
+
+def mpls(frame):
+    return ethernet(struct.pack(">II", 16 << 12 | 64, 17 << 12 | 0x140) + frame[14:], 0x8847)
+
+
+def pppoe(frame):
+    return ethernet(struct.pack(">BBHHH", 0x11, 0, 9, len(frame) - 12, 0x21) + frame[14:], 0x8864)
+
+
+def ip_in_ip(frame):
+    return ethernet(ip4(*TUNNEL, 4, frame[14:]))
+
+
+def gre(frame):
+    return ethernet(ip4(*TUNNEL, 47, struct.pack(">HHII", 0x3000, 0x0800, 1, 2) + frame[14:]))
+
+
+def gre_bridged(frame):
+    return ethernet(ip4(*TUNNEL, 47, struct.pack(">HHI", 0x8000, 0x6558, 0) + frame))
+
+
+def erspan(frame):
+    return ethernet(ip4(*TUNNEL, 47, struct.pack(">HHIII", 0x1000, 0x88be, 3, 0x10000000, 0) + frame))
+
+
+def vxlan(frame, port=4789):
+    return ethernet(udp((TUNNEL[0], 50000), (TUNNEL[1], port),
+                        struct.pack(">II", 0x08000000, 5 << 8) + frame))
+
+
+def vxlan_of_linux(frame):
+    return vxlan(frame, 8472)
+
+
+def geneve(frame):
+    return ethernet(udp((TUNNEL[0], 50000), (TUNNEL[1], 6081),
+                        struct.pack(">BBHII", 1, 0, 0x6558, 5 << 8, 0x01020300) + frame))
+
+
+def fragments(frame, sizes):
+    """The fragments of an IPv4 packet: its payload in pieces of these sizes and the rest."""
+    head, payload, at, out = frame[14:34], frame[34:], 0, []
+    for size in [*sizes, len(payload)]:
+        piece = payload[at:at + size]
+        if not piece:
+            break
+        more = 0x2000 if at + len(piece) < len(payload) else 0
+        text = struct.pack(">H", 20 + len(piece)) + head[4:6] + struct.pack(">H", at // 8 | more)
+        text = head[:2] + text + head[8:10] + b"\0\0" + head[12:]
+        out.append(ethernet(text[:10] + struct.pack(">H", checksum(text)) + text[12:] + piece))
+        at += len(piece)
+    return out
+
+
+def unreachable(frame, quoted=28):
+    """The ICMP error that comes back of a packet, with so much of it."""
+    return ethernet(ip4("198.51.100.254", ".".join(map(str, frame[26:30])), 1,
+                        struct.pack(">BBHI", 3, 1, 0, 0) + frame[14:14 + quoted]))
