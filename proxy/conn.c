@@ -32,6 +32,21 @@ void conn_look_for_error(struct conn *c)
 		c->error = error;
 }
 
+void conn_take_urgent(int fd)
+{
+	int one = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+}
+
+/* recv() stops before an urgent byte, however much stands behind it. */
+static bool is_before_urgent(const struct conn *c)
+{
+	int at_mark = 0;
+
+	return ioctl(c->fd, SIOCATMARK, &at_mark) == 0 && at_mark != 0;
+}
+
 bool conn_recheck(struct conn *c)
 {
 	/* What has been signalled since then stays: reading on tells of it. */
@@ -39,7 +54,7 @@ bool conn_recheck(struct conn *c)
 		return false;
 	c->unsure = false;
 	conn_look_for_error(c);
-	if (c->error == 0)
+	if (c->error == 0 && !is_before_urgent(c))
 		return false;
 	c->readable = true;
 	return true;

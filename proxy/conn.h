@@ -83,8 +83,15 @@ void conn_note_event(struct conn *c, short what);
 void conn_look_for_error(struct conn *c);
 
 /*
+ * Urgent bytes of this socket, or of those that it accepts, are bytes of the stream like any other:
+ * left out of it, they would be missing in messages, and all offsets behind them be wrong.
+ */
+void conn_take_urgent(int fd);
+
+/*
  * Before waiting for more: an RST that was signalled together with bytes before it brings no second
- * event, and a short read does not show it. True: there was one, and reading on tells of it.
+ * event, and a short read does not show it; and one that ended before an urgent byte has left bytes
+ * behind. True: it is so, and reading on tells.
  */
 bool conn_recheck(struct conn *c) MUST_CHECK;
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "proxy/conn.h"
 
 #define LISTEN_BACKLOG 4096
 
@@ -27,6 +28,7 @@ static int bind_one(const struct addr *a)
 
 	if (fd < 0)
 		return -1;
+	conn_take_urgent(fd); /* what is accepted inherits it */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
 	    (a->family != ADDR_IP6 ||
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) == 0) &&

@@ -70,6 +70,7 @@ static int upstream_socket(const struct addr *to, int *error)
 		return -1;
 	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	conn_take_urgent(fd);
 	if (connect(fd, (const struct sockaddr *)&ss, len) != 0 && errno != EINPROGRESS) {
 		*error = errno;
 		close(fd);

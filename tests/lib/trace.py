@@ -94,15 +94,17 @@ def check_flow(line, logged):
         for key in ("conn", "nth"):
             assert leg[key] == logged[name][key]
         for part in PARTS:
-            check_part(leg, part, logged[name][part])
+            check_part(leg, part, logged[name][part], line["drops"] > 0)
     check_phases(line)
 
 
-def check_part(leg, name, logged):
+def check_part(leg, name, logged, lossy=False):
     part = leg[name]
     if logged is None or leg["anchor"] == "none":
         assert part is None, (name, leg)
         return
+    if part is None and (lossy or leg["anchor"] == "position"):
+        return  # of one direction the numbers are not known
     assert part["seq"] == logged[0] + 1 and part["next_seq"] == logged[1] + 1, (name, part)
     assert part["len"] == logged[1] - logged[0]
     assert part["frames"] == sorted(set(part["frames"]))
