@@ -396,10 +396,12 @@ static uint64_t first_byte(const struct leg_record *leg, const struct part_way *
 static uint64_t first_needed(const struct conn *conn, bool ours)
 {
 	uint64_t first = conn->given_first[ours];
+	uint64_t next = UINT64_MAX;
 
-	if (conn->use_count == 0)
-		return first;
-	return MIN(first, first_byte(conn_use(conn, 0)->leg, part_way(conn->leg, ours)));
+	/* The first that has any bytes this way: each has its own behind those before it. */
+	for (uint32_t i = 0; i < conn->use_count && next == UINT64_MAX; i++)
+		next = first_byte(conn_use(conn, i)->leg, part_way(conn->leg, ours));
+	return MIN(first, next);
 }
 
 void correlate_pass(struct correlate *c, struct track *t, unsigned side, uint64_t off)

@@ -247,6 +247,45 @@ Test(anchoring, exchange_that_was_running)
 	rig_fini(&r);
 }
 
+static void tell_begin(struct rig *r, uint64_t id, uint64_t conn, uint32_t nth, uint8_t part,
+		       uint64_t first)
+{
+	struct tap_begin begin = {.id = id, .conn = conn, .first = first, .nth = nth, .part = part};
+
+	correlate_begin(r->t.c, RUN, &begin, at(1000));
+}
+
+/* Of an exchange that was running only the begins of its response are told, the backend's first. */
+Test(anchoring, begins_without_a_request)
+{
+	struct wire client = old_client(), backend = wire_backend(50000);
+	struct exchange_record x = record_of(1, 500, 2000);
+	struct rig r;
+
+	rig_init(&r);
+	tell_open(&r, &client, 3, true);
+	tell_open(&r, &backend, 5, true);
+	tell_begin(&r, 1, 5, 7, TAP_PART_BACKEND_RESPONSE, 300);
+	tell_begin(&r, 1, 3, 4, TAP_PART_CLIENT_RESPONSE, client.sent[1]);
+	x.client = leg_on(&client, 3, 4, 0);
+	x.client.request = range(client.sent[0] - 10, client.sent[0]);
+	x.client.response = range(client.sent[1], client.sent[1] + 20);
+	x.backend = leg_on(&backend, 5, 7, 0);
+	x.backend.request = range(0, 10);
+	x.backend.response = range(300, 320);
+	correlate_exchange(r.t.c, &x);
+	correlate_clock(r.t.c, at(10 * SECOND));
+	cr_expect_eq(r.t.exchange_count, 1);
+	for (uint64_t conn = 3; conn <= 5; conn += 2)
+		cr_expect_eq(ledger_conn(correlate_ledger(r.t.c), RUN, conn)->use_count, 0);
+	correlate_end(r.t.c);
+	has(r.t.exchange[0], "\"end\":\"done\"");
+	cr_assert_eq(r.t.conn_count, 2);
+	for (unsigned i = 0; i < 2; i++)
+		has(r.t.conn[i], "\"exchanges\":1,");
+	rig_fini(&r);
+}
+
 /* No position, no claim. */
 Test(anchoring, proxy_says_nothing)
 {
