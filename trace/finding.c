@@ -210,6 +210,7 @@ static void leg_gather(struct leg_finding *e, const struct leg_place *place, uin
 	e->handshake.count = 0;
 	e->close.by = NULL;
 	e->lost_ns = 0;
+	e->has_tally = false;
 	for (unsigned kind = 0; kind < PART_KINDS && place->leg == NULL; kind++)
 		e->part[kind].exists = false;
 	if (place->leg == NULL)
@@ -242,6 +243,87 @@ static void leg_fini(struct leg_finding *e)
 {
 	for (unsigned kind = 0; kind < PART_KINDS; kind++)
 		stream_range_fini(&e->part[kind].seen);
+	free(e->tally);
+	e->tally = NULL;
+}
+
+/* ---- labels ---------------------------------------------------------------------------------- */
+
+/* From the first byte of the leg that goes one way to the last. False: none can be told. */
+static bool way_range(const struct leg_finding *e, const struct part_way *way,
+		      struct byte_range *range)
+{
+	bool any = false;
+
+	for (unsigned k = 0; k < way->count; k++) {
+		const struct part_finding *p = &e->part[way->kinds[k]];
+
+		if (!p->exists || !p->seen.known)
+			continue;
+		range->first = any ? MIN(range->first, p->range.first) : p->range.first;
+		range->past = any ? MAX(range->past, p->range.past) : p->range.past;
+		any = true;
+	}
+	return any;
+}
+
+static bool tally_ready(struct leg_finding *e)
+{
+	if (e->tally == NULL)
+		e->tally = malloc(sizeof(*e->tally));
+	if (e->tally != NULL && !e->has_tally)
+		tally_reset(e->tally);
+	e->has_tally = e->tally != NULL;
+	return e->has_tally;
+}
+
+/* What was before its time concerns the first exchange of a connection, with the handshake. */
+static void leg_tally(struct leg_finding *e, uint64_t begin_ns, uint64_t settled_ns)
+{
+	const struct leg_place *p = &e->place;
+
+	if (p->leg == NULL || p->flow == NULL)
+		return;
+	for (unsigned ours = 0; ours < 2; ours++) {
+		const struct part_way *way = part_way(p->which, ours);
+		const struct stream *s = stream_of(p, way->kinds[0]);
+		struct byte_range range;
+
+		if (stream_has_notes(s) && way_range(e, way, &range) && tally_ready(e))
+			stream_tally(s, &range, p->leg->nth == 1 ? 0 : begin_ns, settled_ns,
+				     e->tally);
+	}
+}
+
+static uint64_t begin_ns_of(const struct finding *e)
+{
+	uint64_t first_ns = finding_first_ns(e);
+
+	return first_ns != 0 ? MIN(first_ns, e->x->start_ns) : e->x->start_ns;
+}
+
+static bool leg_has_notes(const struct leg_finding *e)
+{
+	const struct flow *f = e->place.flow;
+
+	return f != NULL &&
+	       (stream_has_notes(f->side[0].stream) || stream_has_notes(f->side[1].stream));
+}
+
+static void tallies_gather(struct finding *e)
+{
+	bool any = leg_has_notes(&e->client) || leg_has_notes(&e->backend);
+	uint64_t begin_ns;
+
+	for (unsigned i = 0; i < e->x->tries_count; i++)
+		any = any || leg_has_notes(&e->tries[i]);
+	if (!any)
+		return;
+	begin_ns = begin_ns_of(e);
+	leg_tally(&e->client, begin_ns, e->settled_ns);
+	leg_tally(&e->backend, begin_ns, e->settled_ns);
+	for (unsigned i = 0; i < e->x->tries_count; i++)
+		leg_tally(&e->tries[i], begin_ns, e->settled_ns);
 }
 
 /* ---- losses ---------------------------------------------------------------------------------- */
@@ -354,12 +436,10 @@ static bool any_is_closing(const struct finding *e)
 static struct exchange_times times_of(const struct finding *e, const struct finding_places *places,
 				      uint64_t end_ns)
 {
-	struct exchange_times t = {.begin_ns = finding_first_ns(e),
+	struct exchange_times t = {.begin_ns = begin_ns_of(e),
 				   .done_ns = finding_done_ns(e->x, places, e->settled_ns),
 				   .settled_ns = e->settled_ns};
 
-	if (t.begin_ns == 0 || t.begin_ns > e->x->start_ns)
-		t.begin_ns = e->x->start_ns;
 	t.done_ns = t.done_ns != 0 ? MAX(end_ns, t.done_ns) : t.settled_ns;
 	return t;
 }
@@ -389,6 +469,7 @@ void finding_gather(struct finding *e, const struct exchange_record *x,
 		leg_gather(&e->tries[i], &places->tries[i], settled_ns);
 	doubt(e, places->losses);
 	closes_gather(e, places, end_ns);
+	tallies_gather(e);
 	phases_gather(e);
 }
 

@@ -17,6 +17,7 @@
 #include "trace/part.h"
 #include "trace/phases.h"
 #include "trace/stream.h"
+#include "trace/tally.h"
 
 #define CLOSE_FRAMES_MAX 6
 #define FINDING_TRIES    (EXCHANGE_ATTEMPTS_MAX - 1)
@@ -60,7 +61,9 @@ struct leg_finding {
 	struct handshake_finding handshake; /* for the first exchange on its connection */
 	struct part_finding part[PART_KINDS];
 	struct close_finding close; /* see close_belongs() */
-	uint64_t lost_ns;           /* first loss on its interfaces since lost_from_ns; 0: none */
+	bool has_tally;             /* something remarkable was seen: it stands in tally */
+	struct tally *tally;
+	uint64_t lost_ns; /* first loss on its interfaces since lost_from_ns; 0: none */
 };
 
 struct finding {

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "trace/concern.h"
 #include "trace/flow_node.h"
 #include "trace/seqnum.h"
 
@@ -349,6 +350,8 @@ bool flow_node_add(struct flow_node *n, const struct segment *seg, struct flow_p
 		add_rst(n, seg, from);
 	note_history(n, seg, place);
 	label_segment(n, seg, place);
+	if (concern_any(place))
+		kept &= concern_note(n, seg, place);
 	return kept;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "trace/concern.h"
 #include "trace/flow_node.h"
 
 #define BUCKETS_FIRST 1024U
@@ -443,7 +444,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 	place->from = end != u->opener;
 	if (place->copy) {
 		locate_copy(n, seg, place);
-		return true;
+		return !concern_any(place) || concern_note(n, seg, place);
 	}
 	if (n != t->warmest) {
 		warm_remove(t, n);

@@ -203,6 +203,7 @@ static char *put_leg_body(char *p, const struct leg_finding *e)
 		p = put_part(p, &e->part[PART_TUNNEL_DOWN]);
 		*p++ = '}';
 	}
+	p = tally_put(p, e->has_tally ? e->tally : NULL);
 	return put_close(p, &e->close);
 }
 
@@ -471,7 +472,7 @@ static size_t leg_max(const struct leg_finding *e)
 		if (e->part[kind].exists)
 			frames += s->carried.count + s->repeated.count;
 	}
-	return LEG_MAX + frames * FRAME_MAX;
+	return LEG_MAX + frames * FRAME_MAX + tally_max(e->has_tally ? e->tally : NULL);
 }
 
 bool record_exchange(struct record_text *out, const struct finding *e, const char *dump)

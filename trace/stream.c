@@ -26,6 +26,7 @@ struct stream {
 	struct mark_list pieces;  /* bytes seen */
 	struct mark_list repeats; /* bytes seen again */
 	struct mark_list acks;    /* pos: all bytes below it are acknowledged */
+	struct notes notes;       /* labels */
 	uint32_t base_seq;        /* sequence number of POS_START */
 	uint32_t longest_repeat;
 	uint64_t zero_pos;  /* position of offset 0; 0 until anchored */
@@ -56,6 +57,7 @@ void stream_free(struct stream *s)
 	mark_list_fini(&s->pieces);
 	mark_list_fini(&s->repeats);
 	mark_list_fini(&s->acks);
+	notes_fini(&s->notes);
 	free(s);
 }
 
@@ -77,7 +79,7 @@ bool stream_is_late(const struct stream *s)
 size_t stream_memory(const struct stream *s)
 {
 	return sizeof(*s) + mark_list_memory(&s->pieces) + mark_list_memory(&s->repeats) +
-	       mark_list_memory(&s->acks);
+	       mark_list_memory(&s->acks) + notes_memory(&s->notes);
 }
 
 static void set_base(struct stream *s, uint32_t seq)
@@ -133,6 +135,8 @@ static void drop_below(struct stream *s, uint64_t pos, uint64_t ack_pos)
 	while (s->repeats.count > 0 && mark_past(mark_list_get(&s->repeats, 0)) <= pos)
 		mark_list_drop(&s->repeats, 1);
 	mark_list_drop(&s->acks, mark_list_find(&s->acks, ack_pos));
+	if (s->notes.count > 0)
+		notes_forget(&s->notes, pos);
 }
 
 /* An ACK that stands at offset 0 is the SYN's. */
@@ -333,6 +337,28 @@ void stream_fin(struct stream *s, uint32_t seq)
 		mark_list_drop_last(&s->acks);
 	else
 		last->pos = pos;
+}
+
+bool stream_note(struct stream *s, uint32_t seq, const struct note *note)
+{
+	struct note n = *note;
+
+	set_base(s, seq);
+	n.pos = pos_of_seq(s, seq, near_pos(s));
+	return n.pos < s->floor_pos || notes_add(&s->notes, &n);
+}
+
+bool stream_has_notes(const struct stream *s)
+{
+	return s->notes.count > 0;
+}
+
+void stream_tally(const struct stream *s, const struct byte_range *range, uint64_t from_ns,
+		  uint64_t until_ns, struct tally *t)
+{
+	if (stream_anchored_at(s, until_ns))
+		notes_tally(&s->notes, range->first + s->zero_pos, range->past + s->zero_pos,
+			    from_ns, until_ns, t);
 }
 
 bool stream_has_sent(const struct stream *s, uint32_t ack)

@@ -16,6 +16,7 @@
 
 #include "common/attrib.h"
 #include "common/exchange_record.h"
+#include "trace/notes.h"
 
 struct stream;
 
@@ -67,6 +68,17 @@ void stream_locate(const struct stream *s, uint32_t seq, struct stream_place *pl
  */
 bool stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, uint64_t *from,
 		uint64_t *past);
+
+/*
+ * Something remarkable about the bytes from seq on (note->pos is filled in). False: no memory, it is
+ * not kept.
+ */
+bool stream_note(struct stream *s, uint32_t seq, const struct note *note) MUST_CHECK;
+bool stream_has_notes(const struct stream *s);
+
+/* Add up what was noted about a range, stamped from from_ns up to until_ns. */
+void stream_tally(const struct stream *s, const struct byte_range *range, uint64_t from_ns,
+		  uint64_t until_ns, struct tally *t);
 
 /* The FIN's sequence number, so that its ACK is not taken for a byte's. */
 void stream_fin(struct stream *s, uint32_t seq);

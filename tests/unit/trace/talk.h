@@ -31,6 +31,7 @@ struct talk {
 	struct correlate *c;
 	uint32_t frame;
 	uint32_t iface;
+	uint16_t window;         /* that all advertise */
 	struct flow_place place; /* of the segment given in last */
 	struct record_text text;
 	unsigned exchange_count, conn_count;
@@ -67,7 +68,7 @@ static inline void talk_init_anchoring(struct talk *t, uint64_t hold_ms, bool li
 				      .exchange = talk_on_exchange,
 				      .conn = talk_on_conn};
 
-	*t = (struct talk){.flows = flow_table_new()};
+	*t = (struct talk){.window = 500, .flows = flow_table_new()};
 	cr_assert_not_null(t->flows);
 	t->c = correlate_new(t->flows, &o);
 	cr_assert_not_null(t->c);
@@ -142,11 +143,12 @@ static inline uint32_t put_raw(struct talk *t, const struct wire *w, uint64_t us
 		.dst = w->end[!from],
 		.seq = seq,
 		.ack = ack,
-		.window = 500,
+		.window = t->window,
 		.flags = (uint8_t)flags,
 		.ip_id = t->frame,
 		.wscale = SEGMENT_NO_WSCALE,
 		.payload_len = len,
+		.payload_framed = len,
 	};
 
 	cr_assert(flow_table_add(t->flows, &seg, &t->place));
