@@ -69,6 +69,7 @@ struct evidence_row {
 };
 
 struct evidence {
+	bool has_no_proxy;         /* the caller's: "by_proxy" means the server */
 	struct evidence_row *rows; /* in frame order */
 	unsigned row_count;
 	unsigned row_cap;

@@ -408,7 +408,7 @@ static void phases_gather(struct finding *e)
 	const struct stream_range *cp = &c->part[PART_RESPONSE].seen;
 	const struct stream_range *br = &b->part[PART_REQUEST].seen;
 	const struct stream_range *bp = &b->part[PART_RESPONSE].seen;
-	struct phase_input in = {0};
+	struct phase_input in = {.is_one_leg = c->place.from_packets};
 
 	set_part(&in, MOMENT_C_R0, c, PART_REQUEST, cr->first_ns);
 	set_part(&in, MOMENT_C_R1, c, PART_REQUEST, cr->last_ns);

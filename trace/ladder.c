@@ -16,6 +16,7 @@
 #define LIFELINES      "|       |       |"
 #define LIFELINE_STEP  8 /* columns from one lifeline to the next */
 #define LIFELINE_WIDTH 17
+#define LIFELINE_TWO   9 /* of them for a connection without a proxy in it */
 #define GAP            4 /* on both sides of the lifelines */
 #define CARRIES_MIN    12
 #define ITEM_TEXT_MAX  96
@@ -61,10 +62,10 @@ const char *ladder_flags_text(uint8_t flags, char out[FLAGS_TEXT_MAX])
 	return out;
 }
 
-static const char *end_word(const struct evidence_row *row, bool sender)
+static const char *end_word(const struct evidence *e, const struct evidence_row *row, bool sender)
 {
 	if (row->by_proxy == sender)
-		return "proxy";
+		return e->has_no_proxy ? "server" : "proxy";
 	return row->which == TAP_CLIENT ? "client" : "backend";
 }
 
@@ -100,8 +101,8 @@ static void ack_text(const struct evidence_row *row, const struct evidence_item 
 }
 
 /* out or a text that lasts. */
-static const char *item_text(const struct evidence_row *row, const struct evidence_item *item,
-			     char out[ITEM_TEXT_MAX])
+static const char *item_text(const struct evidence *e, const struct evidence_row *row,
+			     const struct evidence_item *item, char out[ITEM_TEXT_MAX])
 {
 	switch (item->kind) {
 	case EVIDENCE_SYN:
@@ -117,13 +118,13 @@ static const char *item_text(const struct evidence_row *row, const struct eviden
 		ack_text(row, item, out);
 		break;
 	case EVIDENCE_FIN:
-		snprintf(out, ITEM_TEXT_MAX, "FIN by %s", end_word(row, true));
+		snprintf(out, ITEM_TEXT_MAX, "FIN by %s", end_word(e, row, true));
 		break;
 	case EVIDENCE_FIN_ACK:
-		snprintf(out, ITEM_TEXT_MAX, "ack of FIN by %s", end_word(row, false));
+		snprintf(out, ITEM_TEXT_MAX, "ack of FIN by %s", end_word(e, row, false));
 		break;
 	case EVIDENCE_RST:
-		snprintf(out, ITEM_TEXT_MAX, "RST by %s", end_word(row, true));
+		snprintf(out, ITEM_TEXT_MAX, "RST by %s", end_word(e, row, true));
 		break;
 	}
 	return out;
@@ -172,6 +173,11 @@ static void widen(int *width, int to)
 	*width = MAX(*width, to);
 }
 
+static int lifeline_width(const struct evidence *e)
+{
+	return e->has_no_proxy ? LIFELINE_TWO : LIFELINE_WIDTH;
+}
+
 static struct layout make_layout(const struct flow_row *flow, const struct evidence *e)
 {
 	struct layout l = {.zero_ns = find_zero(flow, e),
@@ -193,7 +199,7 @@ static struct layout make_layout(const struct flow_row *flow, const struct evide
 		widen(&l.len, snprintf(NULL, 0, "%u", row->len));
 		widen(&l.ack, format_ack(row, text));
 	}
-	l.carries = SCREEN_COLUMNS - (l.ms + 1 + l.frame + GAP + LIFELINE_WIDTH + GAP + l.flags +
+	l.carries = SCREEN_COLUMNS - (l.ms + 1 + l.frame + GAP + lifeline_width(e) + GAP + l.flags +
 				      1 + l.seq + 1 + l.len + 1 + l.ack + 2);
 	l.carries = MAX(l.carries, CARRIES_MIN);
 	return l;
@@ -264,7 +270,7 @@ static void carries_text(const struct evidence *e, const struct evidence_row *ro
 		append(out, "; ", "");
 		if (item->tag > 0)
 			append_attempt(out, item->tag);
-		append(out, "", item_text(row, item, text));
+		append(out, "", item_text(e, row, item, text));
 		if (item->kind != EVIDENCE_DATA)
 			continue;
 		known += item->past - item->from;
@@ -299,6 +305,7 @@ static void print_row(const struct screen *s, const struct layout *l, const stru
 	char arrow[LIFELINE_WIDTH + 1], carries[CARRIES_TEXT_MAX] = "";
 	const char *text = carries, *off = screen_paint(s, PAINT_OFF);
 	int left = l->ms + 1 + l->frame, middle = l->flags + 1 + l->seq + 1 + l->len + 1 + l->ack;
+	int width = lifeline_width(e);
 	size_t n;
 
 	format_ms(row->ts_ns, l->zero_ns, ms);
@@ -306,16 +313,16 @@ static void print_row(const struct screen *s, const struct layout *l, const stru
 	draw_arrow(row, arrow);
 	carries_text(e, row, carries);
 	n = wrap(text, (size_t)l->carries);
-	fprintf(s->out, "%*s %*u    %s%s    %-*s %*" PRId64 " %*u %*s  %.*s%s\n", l->ms, ms,
-		l->frame, row->frame, screen_paint(s, row_paint(e, row)), arrow, l->flags,
+	fprintf(s->out, "%*s %*u    %s%.*s    %-*s %*" PRId64 " %*u %*s  %.*s%s\n", l->ms, ms,
+		l->frame, row->frame, screen_paint(s, row_paint(e, row)), width, arrow, l->flags,
 		ladder_flags_text(row->flags, flags), l->seq, row->seq, l->len, row->len, l->ack,
 		ack, (int)n, text, off);
 	for (text += n; *text == ' '; text++)
 		;
 	while (*text != '\0') {
 		n = wrap(text, (size_t)l->carries);
-		fprintf(s->out, "%*s    %s    %*s  %.*s\n", left, "", LIFELINES, middle, "", (int)n,
-			text);
+		fprintf(s->out, "%*s    %.*s    %*s  %.*s\n", left, "", width, LIFELINES, middle,
+			"", (int)n, text);
 		for (text += n; *text == ' '; text++)
 			;
 	}
@@ -331,9 +338,10 @@ static void print_rows(const struct screen *s, const struct flow_row *flow,
 		return;
 	}
 	l = make_layout(flow, e);
-	fprintf(s->out, "\n%s%*s %*s client   proxy  backend %-*s %*s %*s %*s  %s%s\n",
-		screen_paint(s, PAINT_BOLD), l.ms, "ms", l.frame, "frame", l.flags, "flags", l.seq,
-		"seq", l.len, "len", l.ack, "ack", "carries", screen_paint(s, PAINT_OFF));
+	fprintf(s->out, "\n%s%*s %*s %s %-*s %*s %*s %*s  %s%s\n", screen_paint(s, PAINT_BOLD),
+		l.ms, "ms", l.frame, "frame",
+		e->has_no_proxy ? "client  server " : "client   proxy  backend", l.flags, "flags",
+		l.seq, "seq", l.len, "len", l.ack, "ack", "carries", screen_paint(s, PAINT_OFF));
 	for (unsigned i = 0; i < e->row_count; i++)
 		print_row(s, &l, e, &e->rows[i]);
 }

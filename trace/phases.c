@@ -122,9 +122,9 @@ static void cut_request(struct cuts *c)
 		else
 			cut_before_p(c, CUT_H1, MOMENT_B_H);
 	}
-	/* When the backend was sent nothing, the time was the proxy's own. */
+	/* When the backend was sent nothing, the time was the proxy's own; without a proxy the server's. */
 	if (absent(c, MOMENT_B_R1))
-		copy_cut(c, CUT_Q, CUT_P);
+		copy_cut(c, CUT_Q, c->in->is_one_leg ? CUT_H1 : CUT_P);
 	else
 		cut_before_p(c, CUT_Q, MOMENT_B_R1);
 }

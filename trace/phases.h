@@ -33,6 +33,7 @@ enum moment_state {
 };
 
 struct phase_input {
+	bool is_one_leg; /* no proxy: `think` is the server's time, all B moments are absent */
 	enum moment_state state[PHASE_MOMENTS];
 	uint64_t at_ns[PHASE_MOMENTS];
 };

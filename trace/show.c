@@ -209,6 +209,7 @@ static int print_exchange(const struct screen *s, const struct records_paths *pa
 	snprintf(err, sizeof(err), "the record names no dump");
 	if (records_paths_dump(paths, flow->dump, dump))
 		seen = evidence_read(dump, wishes, count, &evidence, err);
+	evidence.has_no_proxy = flow->run[0] == '\0' && !flow->backend.there;
 	ladder_print(s, flow, logged ? &proxy : NULL, wishes, count, seen ? &evidence : NULL);
 	fflush(s->out);
 	if (err[0] != '\0')

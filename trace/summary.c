@@ -40,8 +40,14 @@ static void print_request(const struct screen *s, const struct flow_row *flow,
 	fprintf(s->out, "\n");
 }
 
+/* Read from packets alone: what is said of the proxy is the server's. */
+static bool has_no_proxy(const struct flow_row *flow)
+{
+	return flow->run[0] == '\0' && !flow->backend.there;
+}
+
 static void print_addresses(const struct screen *s, const struct evidence_wish *wishes,
-			    unsigned count)
+			    unsigned count, const char *us)
 {
 	char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
 	struct screen_line line;
@@ -58,8 +64,8 @@ static void print_addresses(const struct screen *s, const struct evidence_wish *
 		addr_format(&w->initiator, from);
 		addr_format(&w->acceptor, to);
 		screen_line_begin(&line, s, HEAD_COLUMNS, client ? "client leg" : name);
-		screen_line_put(&line, "", "%s %s", client ? "client" : "proxy", from);
-		screen_line_put(&line, " ", "-> %s %s", client ? "proxy" : "backend", to);
+		screen_line_put(&line, "", "%s %s", client ? "client" : us, from);
+		screen_line_put(&line, " ", "-> %s %s", client ? us : "backend", to);
 		screen_line_end(&line);
 	}
 }
@@ -81,7 +87,7 @@ void summary_head(const struct screen *s, const struct flow_row *flow,
 		(void)screen_fit(s, flow->dump, strlen(flow->dump), 80, text, sizeof(text));
 		fprintf(s->out, "%-*s%s\n", HEAD_COLUMNS, "dump", text);
 	}
-	print_addresses(s, wishes, wish_count);
+	print_addresses(s, wishes, wish_count, has_no_proxy(flow) ? "server" : "proxy");
 }
 
 /* ---- legs ---- */
@@ -185,7 +191,7 @@ void summary_legs(const struct screen *s, const struct flow_row *flow)
 	}
 	if (flow->backend.there)
 		print_leg(s, "backend leg", &flow->backend);
-	else
+	else if (!has_no_proxy(flow))
 		fprintf(s->out, "\nno backend leg: the proxy answered by itself or not at all\n");
 }
 
