@@ -44,6 +44,7 @@ struct analyze {
 	struct lines *found;    /* without a log: proxy.ndjson, from the packets */
 	unsigned described;     /* interfaces that the dump knows */
 	struct log_feed *log;   /* NULL: there is none */
+	struct match *match;    /* NULL: without a log */
 	uint64_t newest_ns;
 	bool is_over; /* the last packet has passed */
 	bool has_failed;
@@ -187,6 +188,7 @@ static bool open_files(struct analyze *a)
 	if (a->conns == NULL || (a->o->log == NULL && a->found == NULL) || !open_dump(a, &o))
 		return false;
 	o.exchanges = a->found;
+	o.match = a->match;
 	o.flows = a->flows;
 	o.conns = a->conns;
 	if (a->o->with_segments) {
@@ -410,13 +412,75 @@ static void close_files(struct analyze *a, bool is_whole)
 		copy_log(a);
 }
 
+/* Anew, with what the first pass has found. */
+static bool analyze_again(struct analyze *a)
+{
+	pipeline_free(a->pipeline);
+	a->pipeline = NULL;
+	log_feed_close(a->log);
+	a->log = NULL;
+	(void)lines_close(a->flows);
+	(void)lines_close(a->conns);
+	(void)lines_close(a->segments);
+	merge_close(a->merge);
+	a->merge = NULL;
+	a->flows = a->conns = a->segments = NULL;
+	a->described = 0;
+	a->newest_ns = 0;
+	a->is_over = false;
+	return open_files(a) && open_log(a) && read_packets(a);
+}
+
+/* A pipe gives its packets once. */
+static bool can_read_again(const struct analyze *a)
+{
+	struct stat st;
+
+	for (unsigned i = 0; i < a->o->capture_count; i++)
+		if (strcmp(a->o->captures[i], "-") == 0 || stat(a->o->captures[i], &st) != 0 ||
+		    !S_ISREG(st.st_mode))
+			return false;
+	return stat(a->o->log, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Connections of the log that no flow has the addresses of are looked for by their bytes. */
+static bool match_flows(struct analyze *a)
+{
+	char err[LOG_ERROR_MAX];
+	struct match_counters n;
+	bool has_found;
+
+	if (a->match == NULL || !match_is_due(a->match))
+		return true;
+	if (!can_read_again(a)) {
+		log_notice(
+			"connections of the log may be in the capture under other addresses: to look "
+			"for them, it must be a file");
+		return true;
+	}
+	has_found = match_find(a->match, a->o->log, err);
+	if (!has_found && err[0] != '\0')
+		return complain(a, err);
+	match_counters(a->match, &n);
+	if (n.ambiguous > 0)
+		log_notice(
+			"%llu connections could not be told apart by their bytes, and were left out",
+			(unsigned long long)n.ambiguous);
+	return !has_found || analyze_again(a);
+}
+
 static void analyze(struct analyze *a)
 {
-	bool is_whole = name_dump(a) && open_files(a) && open_log(a) && read_packets(a);
+	bool is_whole;
 
+	if (a->o->log != NULL)
+		a->match = match_new();
+	is_whole =
+		name_dump(a) && open_files(a) && open_log(a) && read_packets(a) && match_flows(a);
 	if (is_whole)
 		say_end(a);
 	close_files(a, is_whole);
+	match_free(a->match);
 }
 
 /* ---- without a folder: one of our own, for as long as the table is printed ------------------- */

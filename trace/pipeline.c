@@ -68,6 +68,8 @@ static void on_conn(void *arg, const struct conn_finding *e)
 	struct record_conn r = {
 		.e = e, .dump = p->o.dump_name, .has_run = p->o.has_run, .run = p->o.run};
 
+	if (e->flow == NULL && p->o.match != NULL)
+		match_unseen(p->o.match, e->conn->run, e->conn->number);
 	if (e->flow == NULL && is_outside(p, e->conn->opened_ns, e->conn->opened_ns))
 		return;
 	if (record_conn(&p->text, &r))
@@ -184,6 +186,28 @@ static void read_note(struct pipeline *p, const struct packet *packet,
 		correlate_noted(p->correlate, &note, packet->ts_ns, place);
 }
 
+/* A flow that has no connection's addresses: it may be one behind NAT all the same. */
+static void read_foreign(struct pipeline *p, struct track *t, const struct segment *seg,
+			 const struct flow_place *place)
+{
+	const struct match_binding *b;
+	const struct flow *f = t->flow;
+
+	if (t->is_passed || (f->syn_frame == 0 && f->syn_ack_frame == 0))
+		return;
+	b = match_get(p->o.match, f->first_frame);
+	if (b == NULL) {
+		if (match_pairs(p->o.match) != NULL)
+			http_pairs_segment(match_pairs(p->o.match), t, seg, place);
+		else
+			t->is_passed = true;
+		return;
+	}
+	/* The log's line may come only now. */
+	t->is_kept = true;
+	correlate_bind(p->correlate, b->run, b->conn, t, b->our_side);
+}
+
 static void add_segment(struct pipeline *p, struct dump_packet *d, struct segment *seg,
 			struct segment_line *line)
 {
@@ -210,6 +234,8 @@ static void add_segment(struct pipeline *p, struct dump_packet *d, struct segmen
 		if (d->place.track->is_passed && !track_is_named(d->place.track))
 			return; /* nobody will tell of it */
 	}
+	if (p->o.match != NULL && !track_is_named(d->place.track))
+		read_foreign(p, d->place.track, seg, &place);
 	d->place.from = place.from;
 	d->place.is_known = place.data.known || place.acked_past > place.acked_from;
 	if (place.data.known)
@@ -248,6 +274,8 @@ void pipeline_clock(struct pipeline *p, uint64_t clock_ns, uint64_t now_ns)
 {
 	if (p->http != NULL)
 		http_pairs_clock(http_feed_pairs(p->http), clock_ns);
+	if (p->o.match != NULL && match_pairs(p->o.match) != NULL)
+		http_pairs_clock(match_pairs(p->o.match), clock_ns);
 	dump_release(p->dump, now_ns);
 	correlate_clock(p->correlate, clock_ns);
 }
@@ -265,6 +293,8 @@ void pipeline_end(struct pipeline *p)
 {
 	if (p->http != NULL)
 		http_pairs_end(http_feed_pairs(p->http));
+	if (p->o.match != NULL && match_pairs(p->o.match) != NULL)
+		http_pairs_end(match_pairs(p->o.match));
 	dump_drain(p->dump);
 	correlate_end(p->correlate);
 	pipeline_flush(p);

@@ -13,6 +13,7 @@
 #include "trace/dump.h"
 #include "trace/http_feed.h"
 #include "trace/lines.h"
+#include "trace/match.h"
 #include "trace/packet.h"
 #include "trace/pcapng.h"
 
@@ -21,6 +22,8 @@ struct pipeline_options {
 	struct anchoring *anchoring; /* see correlate_options */
 	/* No log: exchanges are read from the packets, and their lines written here. NULL: not so */
 	struct lines *exchanges;
+	/* Finds flows of the log's connections by their bytes, or has found them. NULL: not so */
+	struct match *match;
 	bool has_run; /* run is that of every record */
 	uint32_t run;
 	uint64_t hold_ns;

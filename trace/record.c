@@ -378,6 +378,13 @@ static char *put_conn_ends(char *p, const struct conn_finding *e)
 	p = put_addr(p, e->conn != NULL ? &e->conn->local : &e->flow->side[e->our_side].addr);
 	p = PUT(p, ",\"peer\":");
 	p = put_addr(p, e->conn != NULL ? &e->conn->peer : &e->flow->side[1 - e->our_side].addr);
+	if (e->conn != NULL && e->conn->is_bound && !e->from_packets && e->flow != NULL) {
+		p = PUT(p, ",\"matched\":\"bytes\",\"wire\":{\"local\":");
+		p = put_addr(p, &e->flow->side[e->our_side].addr);
+		p = PUT(p, ",\"peer\":");
+		p = put_addr(p, &e->flow->side[1 - e->our_side].addr);
+		*p++ = '}';
+	}
 	p = PUT(p, ",\"opened\":");
 	if (e->conn != NULL && e->conn->opened_ns != 0)
 		return put_clock(p, e->conn->opened_ns);

@@ -363,6 +363,8 @@ void proxy_row_fini(struct proxy_row *row)
 	free(row->method);
 	free(row->target);
 	free(row->host);
+	free(row->version);
+	free(row->request_id);
 	free(row->soap_action);
 	memset(row, 0, sizeof(*row));
 }
@@ -382,7 +384,9 @@ bool proxy_row_parse(const char *line, size_t len, struct proxy_row *row, char e
 		row->end_ns = row->start_ns + last_moment_us(o) * NS_PER_US;
 		row->method = get_text(o, "method");
 		row->target = get_text(o, "target");
+		row->version = get_text(o, "version");
 		row->host = get_text(o, "host");
+		row->request_id = get_text(o, "request_id");
 		row->soap_action = get_text(json_object_get(o, "soap"), "action");
 	}
 	json_decref(o);

@@ -112,7 +112,9 @@ struct proxy_row {
 	uint64_t end_ns; /* start and the last moment of at_us */
 	char *method;    /* any bytes but NUL; NULL where null */
 	char *target;
+	char *version; /* "1.1" */
 	char *host;
+	char *request_id;
 	char *soap_action;
 };
 

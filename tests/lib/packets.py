@@ -6,7 +6,9 @@ Times are microseconds after T0. The client is 192.0.2.1, the proxy 198.51.100.7
 """
 
 import json
+import os
 import struct
+import subprocess
 import time
 
 T0 = 1_700_000_000_000_000_000
@@ -266,3 +268,39 @@ def unreachable(frame, quoted=28):
     """The ICMP error that comes back of a packet, with so much of it."""
     return ethernet(ip4("198.51.100.254", ".".join(map(str, frame[26:30])), 1,
                         struct.pack(">BBHI", 3, 1, 0, 0) + frame[14:14 + quoted]))
+
+
+def read_pcap(path):
+    """(nanoseconds, bytes) of a classic capture of this byte order with nanoseconds."""
+    with open(path, "rb") as f:
+        data = f.read()
+    assert struct.unpack_from("<I", data)[0] == 0xa1b23c4d, path
+    found, at = [], 24
+    while at < len(data):
+        seconds, ns, size, _ = struct.unpack_from("<IIII", data, at)
+        found.append((seconds * 10**9 + ns, data[at + 16:at + 16 + size]))
+        at += 16 + size
+    return found
+
+
+def of_dump(path, folder):
+    """The packets of a dump, as editcap copies them."""
+    copy = os.path.join(folder, "copy.pcap")
+    subprocess.run(["editcap", "-F", "nsecpcap", path, copy], check=True, timeout=60)
+    return read_pcap(copy)
+
+
+def ends(frame):
+    """((ip, port), (ip, port)) of a TCP segment over IPv4 in an Ethernet frame."""
+    at = 14 + (frame[14] & 15) * 4
+    ports = struct.unpack_from(">HH", frame, at)
+    return ((".".join(map(str, frame[26:30])), ports[0]),
+            (".".join(map(str, frame[30:34])), ports[1]))
+
+
+def renamed(frame, change):
+    """The same segment with change(ip, port) in place of both ends. Checksums stay as they are."""
+    source, target = (change(*end) for end in ends(frame))
+    at = 14 + (frame[14] & 15) * 4
+    return (frame[:26] + address(source[0]) + address(target[0]) + frame[34:at] +
+            struct.pack(">HH", source[1], target[1]) + frame[at + 4:])
