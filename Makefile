@@ -61,8 +61,9 @@ C_HEADERS := $(sort $(wildcard common/*.h config/*.h proxy/*.h trace/*.h tests/*
 PROGRAMS := $(BUILD)/flowproxy $(BUILD)/flowtrace
 PRELOAD_LIBS := $(PRELOAD:tests/tools/preload/%.c=$(BUILD)/tools/%.so)
 TOOL_PROGRAMS := $(TOOLS:tests/tools/%.c=$(BUILD)/tools/%)
-# The proxy that random peers are let loose on; with SANITIZE the one under test is.
-SANITIZED_PROXY := $(if $(SANITIZE)$(COVER),,$(BUILD)/sanitized/flowproxy)
+# The proxy that random peers are let loose on, and the tracer that reads captures made by others;
+# with SANITIZE those under test are.
+SANITIZED_PROGRAMS := $(if $(SANITIZE)$(COVER),,$(BUILD)/sanitized/flowproxy $(BUILD)/sanitized/flowtrace)
 UNIT_PROGRAMS := $(UNIT_DIRS:%=$(BUILD)/unit/%)
 FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%_fuzz.c=$(BUILD)/fuzz/%)
 
@@ -134,7 +135,7 @@ say = $(if $(V),,@$(if $(QUIET),:,printf) '  %-5s %s\n' '$(1)' '$(2)';)
 
 all: $(PROGRAMS)
 
-tests-built: $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(SANITIZED_PROXY) $(UNIT_PROGRAMS) $(if $(filter thread,$(SANITIZE)),,$(FUZZ_PROGRAMS))
+tests-built: $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(SANITIZED_PROGRAMS) $(UNIT_PROGRAMS) $(if $(filter thread,$(SANITIZE)),,$(FUZZ_PROGRAMS))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter %.c,$(1)))
 fuzzobj = $(patsubst %.c,$(BUILD)/fuzz-obj/%.o,$(filter %.c,$(1)))
@@ -216,7 +217,10 @@ $(BUILD)/obj/tests/tools/preload/%.o: private HARDENING := -fstack-protector-str
 $(PRELOAD_LIBS): $(BUILD)/tools/%.so: $(BUILD)/obj/tests/tools/preload/%.o
 	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) -shared -pthread -Wl,-z,relro,-z,now,--no-undefined -o $@ $< -ldl
 
+# One after the other: they share objects.
 $(BUILD)/sanitized/flowproxy: FORCE
+	@+$(MAKE) --no-print-directory SANITIZE=address$(comma)undefined BUILD=$(BUILD)/sanitized $@
+$(BUILD)/sanitized/flowtrace: $(BUILD)/sanitized/flowproxy FORCE
 	@+$(MAKE) --no-print-directory SANITIZE=address$(comma)undefined BUILD=$(BUILD)/sanitized $@
 
 # Criterion does not start under ThreadSanitizer without help (see the file).
@@ -289,7 +293,7 @@ unit:
 	@$(run_tests) 0 unit
 
 flow:
-	@+$(submake) $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(SANITIZED_PROXY)
+	@+$(submake) $(PROGRAMS) $(TOOL_PROGRAMS) $(PRELOAD_LIBS) $(SANITIZED_PROGRAMS)
 	@$(run_tests) 0 flow
 
 fuzz:

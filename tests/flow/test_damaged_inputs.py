@@ -45,7 +45,7 @@ def analyze(tmp_path, capture, log=LOG, status=1, captures=()):
         (tmp_path / "in.cap").write_bytes(capture)
         captures = [tmp_path / "in.cap"]
     done = trace.run("analyze", tmp_path / "in.ndjson", *captures, "--out", tmp_path / "out",
-                     status=status)
+                     status=status, program=trace.SANITIZED)
     lines = done.stderr.splitlines()
     told = [int(m.group(1)) for m in map(re.compile(r"flowtrace: (\d+) packets,").match, lines) if m]
     return lines, told[0] if told else None, trace.flows(tmp_path / "out")

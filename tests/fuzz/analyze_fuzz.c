@@ -41,8 +41,9 @@ static char *in(const char *name)
 
 static void clean_up(void)
 {
-	static const char *const names[] = {"flows.ndjson", "conns.ndjson", "proxy.ndjson",
-					    "in.ndjson",    "in.pcap",      "in.pcapng"};
+	static const char *const names[] = {"flows.ndjson",    "conns.ndjson", "proxy.ndjson",
+					    "segments.ndjson", "in.ndjson",    "in.pcap",
+					    "in.pcapng"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
 		unlink(in(names[i]));
@@ -79,7 +80,7 @@ static size_t read_text(const char *name, char *to)
 	return len;
 }
 
-/* The records of both files, one behind the other. */
+/* The records of all files, one behind the other. */
 static size_t run(bool with_log, char *text)
 {
 	char *const captures[] = {in("in.pcap")};
@@ -87,7 +88,8 @@ static size_t run(bool with_log, char *text)
 				    .captures = captures,
 				    .capture_count = 1,
 				    .out = folder,
-				    .hold_ms = 2000};
+				    .hold_ms = 2000,
+				    .with_segments = true};
 	size_t len;
 	int status;
 
@@ -99,7 +101,8 @@ static size_t run(bool with_log, char *text)
 	if (access(in("flows.ndjson"), F_OK) != 0)
 		return 0; /* the capture is none */
 	len = read_text("flows.ndjson", text);
-	return len + read_text("conns.ndjson", text + len);
+	len += read_text("conns.ndjson", text + len);
+	return len + read_text("segments.ndjson", text + len);
 }
 
 /* One line after the other, each an object. */
@@ -130,7 +133,7 @@ static void check_dump(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char first[2 * TEXT_MAX], second[2 * TEXT_MAX];
+	static char first[3 * TEXT_MAX], second[3 * TEXT_MAX];
 	struct cursor c = cursor_of(data, size);
 	bool with_log = cursor_u8(&c) & 1;
 	size_t log_len = cursor_be16(&c), len;
