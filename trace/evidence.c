@@ -93,6 +93,8 @@ static void search_init(struct search *s, struct evidence_wish *wish)
 		span_list(s, &p->retransmitted_in);
 		span_frame(s, p->acked_in);
 	}
+	for (unsigned i = 0; i < wish->leg->label_count; i++)
+		span_list(s, &wish->leg->labels[i].frames);
 }
 
 /* ---- first pass: who spoke ---- */
@@ -203,6 +205,20 @@ static void close_items(struct reading *r, const struct search *s, const struct 
 		item_of_kind(r, s, EVIDENCE_FIN);
 	if (!fin || place->flow->side[!place->from].fin_ack_frame == seg->frame)
 		item_of_kind(r, s, EVIDENCE_FIN_ACK);
+}
+
+/* What the record calls it. */
+static void label_items(struct reading *r, const struct search *s, uint32_t frame)
+{
+	const struct row_leg *leg = s->wish->leg;
+
+	for (unsigned i = 0; i < leg->label_count; i++) {
+		if (!list_has(&leg->labels[i].frames, frame))
+			continue;
+		item_of_kind(r, s, EVIDENCE_LABEL);
+		if (!r->no_memory)
+			r->out->items[r->out->item_count - 1].word = leg->labels[i].word;
+	}
 }
 
 /* An item for the part's share of the direction's bytes [from, past); at least one byte of it. */
@@ -410,6 +426,7 @@ static void search_segment(struct reading *r, struct search *s, const struct seg
 	data_items(r, s, seg, place, from_initiator);
 	ack_items(r, s, seg, place, from_initiator);
 	close_items(r, s, seg, place);
+	label_items(r, s, seg->frame);
 }
 
 static void add_segment(struct reading *r, const struct segment *seg)

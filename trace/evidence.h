@@ -38,6 +38,7 @@ enum evidence_kind {
 	EVIDENCE_FIN,
 	EVIDENCE_FIN_ACK,
 	EVIDENCE_RST,
+	EVIDENCE_LABEL, /* a word of the record, see `word` */
 };
 
 /* One thing that a segment did for one wish. */
@@ -45,10 +46,11 @@ struct evidence_item {
 	enum evidence_kind kind;
 	enum part_kind part; /* DATA, ACK */
 	unsigned tag;
-	bool again;    /* DATA: carried before ... */
-	bool also_new; /* ... but not all of it */
-	bool placed;   /* DATA, ACK: from and past are known */
-	uint64_t from; /* within the part */
+	const char *word; /* LABEL: the leg's */
+	bool again;       /* DATA: carried before ... */
+	bool also_new;    /* ... but not all of it */
+	bool placed;      /* DATA, ACK: from and past are known */
+	uint64_t from;    /* within the part */
 	uint64_t past;
 	uint64_t part_len;
 };

@@ -126,6 +126,8 @@ static const char *item_text(const struct evidence *e, const struct evidence_row
 	case EVIDENCE_RST:
 		snprintf(out, ITEM_TEXT_MAX, "RST by %s", end_word(e, row, true));
 		break;
+	case EVIDENCE_LABEL:
+		return item->word;
 	}
 	return out;
 }

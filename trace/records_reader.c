@@ -131,6 +131,8 @@ static void leg_fini(struct row_leg *l)
 	frame_list_fini(&l->handshake.frames);
 	for (int k = 0; k < PART_KINDS; k++)
 		part_fini(&l->part[k]);
+	for (unsigned i = 0; i < l->label_count; i++)
+		frame_list_fini(&l->labels[i].frames);
 	frame_list_fini(&l->close.frames);
 }
 
@@ -183,7 +185,32 @@ static bool parse_parts(const json_t *leg, struct row_part parts[PART_KINDS])
 	       parse_part(tunnel, "down", &parts[PART_TUNNEL_DOWN]);
 }
 
-static bool parse_leg(const json_t *o, struct row_leg *out)
+/* A word that is none of ours, or too long for one, is left out. */
+static bool parse_labels(const json_t *leg, struct row_leg *out)
+{
+	json_t *labels = json_object_get(leg, "labels"), *v;
+	const char *word;
+
+	json_object_foreach(labels, word, v)
+	{
+		struct row_label *l = &out->labels[out->label_count];
+		size_t len = strlen(word);
+
+		if (out->label_count == ROW_LABELS_MAX)
+			return true;
+		if (len == 0 || len >= sizeof(l->word) ||
+		    strspn(word, "abcdefghijklmnopqrstuvwxyz-") < len)
+			continue;
+		out->label_count++;
+		memcpy(l->word, word, len + 1);
+		l->count = get_u64(v, "count");
+		if (!get_frames(v, "frames", &l->frames))
+			return false;
+	}
+	return true;
+}
+
+static bool parse_leg(json_t *o, struct row_leg *out)
 {
 	out->stream = -1;
 	out->there = json_is_object(o);
@@ -197,7 +224,7 @@ static bool parse_leg(const json_t *o, struct row_leg *out)
 	(void)get_word(o, "anchor", out->anchor, sizeof(out->anchor));
 	(void)get_word(o, "end", out->end, sizeof(out->end));
 	return parse_handshake(o, &out->handshake) && parse_parts(o, out->part) &&
-	       parse_close(o, &out->close);
+	       parse_labels(o, out) && parse_close(o, &out->close);
 }
 
 static bool parse_tries(const json_t *backend, struct flow_row *row)

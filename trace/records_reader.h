@@ -52,6 +52,15 @@ struct row_close {
 	struct frame_list frames;
 };
 
+/* One word of `labels`. */
+struct row_label {
+	char word[ROW_WORD_MAX]; /* small letters and hyphens */
+	uint64_t count;
+	struct frame_list frames; /* the first of them */
+};
+
+#define ROW_LABELS_MAX 32
+
 struct row_leg {
 	bool there;
 	bool reused;
@@ -62,6 +71,8 @@ struct row_leg {
 	char anchor[ROW_WORD_MAX];
 	struct row_handshake handshake;
 	struct row_part part[PART_KINDS];
+	struct row_label labels[ROW_LABELS_MAX]; /* in the order of the line */
+	unsigned label_count;
 	struct row_close close;
 	char end[ROW_WORD_MAX]; /* of an earlier attempt, else empty */
 };

@@ -140,6 +140,25 @@ static void print_handshake(const struct screen *s, const struct row_handshake *
 	screen_line_end(&line);
 }
 
+/* "fast 2 in 6, 9; dup-ack 3 in 5, 7, 8" */
+static void print_labels(const struct screen *s, const struct row_leg *leg)
+{
+	char frames[TEXT_MAX];
+	struct screen_line line;
+
+	if (leg->label_count == 0)
+		return;
+	screen_line_begin(&line, s, HEAD_COLUMNS, "  labels");
+	for (unsigned i = 0; i < leg->label_count; i++) {
+		const struct row_label *l = &leg->labels[i];
+
+		screen_frames(&l->frames, FRAMES_COLUMNS, frames, sizeof(frames));
+		screen_line_put(&line, i > 0 ? "; " : "", "%s %" PRIu64 " in %s", l->word, l->count,
+				frames);
+	}
+	screen_line_end(&line);
+}
+
 static void print_close(const struct screen *s, const struct row_close *c)
 {
 	char frames[TEXT_MAX], by[TEXT_MAX], how[TEXT_MAX];
@@ -176,6 +195,7 @@ static void print_leg(const struct screen *s, const char *name, const struct row
 	print_handshake(s, &leg->handshake);
 	for (int k = 0; k < PART_KINDS; k++)
 		print_part(s, part_word((enum part_kind)k), &leg->part[k]);
+	print_labels(s, leg);
 	print_close(s, &leg->close);
 }
 

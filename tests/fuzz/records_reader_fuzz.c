@@ -26,6 +26,11 @@ static void check_leg(const struct row_leg *leg)
 {
 	check_list(&leg->handshake.frames);
 	check_list(&leg->close.frames);
+	assert(leg->label_count <= ROW_LABELS_MAX);
+	for (unsigned i = 0; i < leg->label_count; i++) {
+		assert(leg->labels[i].word[0] != '\0');
+		check_list(&leg->labels[i].frames);
+	}
 	for (int k = 0; k < PART_KINDS; k++) {
 		const struct row_part *p = &leg->part[k];
 

@@ -97,6 +97,28 @@ Test(ladder, an_ordinary_exchange)
 	sample_remove(&s);
 }
 
+/* Also a segment that carried and acknowledged nothing has its line when it has a label. */
+Test(ladder, labels)
+{
+	static const char before[] = "\"close\":{\"by\":\"client\"";
+	static const char labels[] = "\"labels\":{\"retransmission\":{\"count\":1,\"frames\":[13]},"
+				     "\"spurious\":{\"count\":1,\"frames\":[13]}},";
+	const char *at = strstr(SAMPLE_FLOW, before);
+	struct sample s;
+	char line[4096], *text;
+
+	cr_assert_not_null(at);
+	snprintf(line, sizeof(line), "%.*s%s%s", (int)(at - SAMPLE_FLOW), SAMPLE_FLOW, labels, at);
+	sample_make(&s);
+	text = ladder_of(&s, line, SAMPLE_PROXY);
+	cr_expect_not_null(strstr(text, "response 0-600 of 600 again;\n"), "%s", text);
+	cr_expect_not_null(strstr(text, "   retransmission; spurious\n"), "%s", text);
+	cr_expect_not_null(strstr(text, "  labels     retransmission 1 in 13; spurious 1 in 13\n"),
+			   "%s", text);
+	free(text);
+	sample_remove(&s);
+}
+
 Test(ladder, without_log_line_and_dump)
 {
 	struct sample s;

@@ -106,6 +106,27 @@ Test(records_reader, wrong_types_are_as_if_null)
 	flow_row_fini(&row);
 }
 
+Test(records_reader, labels)
+{
+	static const char line[] =
+		"{\"id\":\"1\",\"client\":{\"labels\":{\"retransmission\":{\"count\":300,\"frames\":[3,5]},"
+		"\"No Word\":{\"count\":1,\"frames\":[1]},\"\":{},\"fast\":{\"frames\":\"none\"}},"
+		"\"ws\":{\"keep_alive\":{\"count\":1,\"frames\":[9]}}},\"backend\":{\"labels\":[1]}}";
+	struct flow_row row = {0};
+	char err[ROW_ERROR_MAX];
+
+	cr_assert(flow_row_parse(line, strlen(line), &row, err));
+	cr_assert_eq(row.client.label_count, 2);
+	cr_expect_str_eq(row.client.labels[0].word, "retransmission");
+	cr_expect_eq(row.client.labels[0].count, 300);
+	cr_assert_eq(row.client.labels[0].frames.count, 2);
+	cr_expect_eq(row.client.labels[0].frames.frames[1], 5);
+	cr_expect_str_eq(row.client.labels[1].word, "fast");
+	cr_expect_eq(row.client.labels[1].count, 0);
+	cr_expect_eq(row.backend.label_count, 0);
+	flow_row_fini(&row);
+}
+
 Test(records_reader, tries_and_tunnels)
 {
 	struct flow_row row = parse(
