@@ -37,12 +37,14 @@ struct http_conn {
 	uint64_t counted_bytes; /* of its kept pieces, in pairs->kept_bytes */
 	uint32_t nth;           /* requests so far */
 	uint32_t misses;        /* packets in vain, while nothing of HTTP was seen */
+	uint64_t paired_past;   /* end of the last final response that was paired */
 	uint64_t answered_past; /* end of the last final response */
 	struct http_exchange
 		*answering; /* the response that is read answers it; NULL: nobody known */
 	bool is_interim;    /* it is a 1xx */
 	bool pipelines;     /* the client does not wait for responses */
 	bool had_loss;      /* messages may be missing */
+	bool has_gap;       /* the next request is the first behind missing ones, perhaps */
 	bool is_blind;      /* responses cannot be told apart any more */
 	bool is_over;       /* nothing more comes: nothing is waited for */
 	bool is_hopeless;   /* it speaks something else */

@@ -33,7 +33,8 @@ struct http_exchange {
 	bool request_lost; /* its end is not known */
 	bool response_done;
 	bool is_tunnel;
-	bool is_blind; /* its response cannot be told from others' */
+	bool is_blind;     /* its response cannot be told from others' */
+	bool is_after_gap; /* requests before it may be missing */
 	bool is_quiet; /* it began when the client had acknowledged all that was seen of the server */
 	const char *fault; /* the word for what made its messages unreadable; NULL: nothing did */
 	uint64_t ack;      /* what the client had acknowledged when it began */

@@ -194,16 +194,37 @@ static void pass_gap(struct http_conn *c, unsigned side, uint64_t len, uint64_t 
 	}
 }
 
-/* Room is needed: the first gap of this side is given up, and whatever it waits for. */
-static void force(struct http_conn *c, unsigned side, uint64_t ts_ns)
+/* Bytes missing before the next that is kept, or before the end of what was sent for sure. */
+static uint64_t any_gap(const struct http_direction *d)
 {
-	struct reassembly *r = &c->dir[side].pieces;
-	uint64_t gap = reassembly_gap(r);
+	/* What was acknowledged last may be a FIN's number. */
+	uint64_t end = d->has_fin ? d->fin_off : d->acked - (d->acked > 0);
+
+	if (d->pieces.first != NULL)
+		return reassembly_gap(&d->pieces);
+	return end > d->pieces.next ? end - d->pieces.next : 0;
+}
+
+/* The first gap is given up, the client's before the server's, who waits for it. False: there is none. */
+static bool give_up_gap(struct http_conn *c, uint64_t ts_ns)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned side = c->view.client == 1 ? 1 - i : i;
+		uint64_t next = c->dir[side].pieces.next;
+
+		pass_gap(c, side, any_gap(&c->dir[side]), ts_ns);
+		if (c->dir[side].pieces.next > next)
+			return true;
+	}
+	return false;
+}
+
+/* Room is needed: a gap is given up; where there is none, what one side waits for from the other. */
+static void force(struct http_conn *c, uint64_t ts_ns)
+{
 	bool was_over = c->is_over;
 
-	c->is_over = true;
-	if (gap > 0)
-		pass_gap(c, side, gap, ts_ns);
+	c->is_over = was_over || !give_up_gap(c, ts_ns);
 	pump(c);
 	c->is_over = was_over;
 }
@@ -215,13 +236,8 @@ static void keep_piece(struct http_conn *c, unsigned side, struct piece *p)
 	/* Of a body only the length matters. */
 	if (p->off - d->reader.off + p->len <= http_reader_certain(&d->reader))
 		p->bytes = NULL;
-	for (unsigned tries = 0; !reassembly_keep(&d->pieces, p) && tries < 64; tries++) {
-		uint64_t next = d->pieces.next;
-
-		force(c, side, p->ts_ns);
-		if (d->pieces.next == next)
-			break;
-	}
+	for (unsigned tries = 0; !reassembly_keep(&d->pieces, p) && tries < 64; tries++)
+		force(c, p->ts_ns);
 }
 
 static void add_piece(struct http_conn *c, unsigned side, struct piece *p)
@@ -263,8 +279,8 @@ static uint64_t acked_gap(const struct http_direction *d)
 	uint64_t gap = d->acked > d->pieces.next ? d->acked - d->pieces.next : 0;
 
 	if (d->pieces.first != NULL)
-		gap = MIN(gap, reassembly_gap(&d->pieces));
-	return gap;
+		return MIN(gap, reassembly_gap(&d->pieces));
+	return gap > 0 && !d->has_fin ? gap - 1 : gap; /* the last may be a FIN's number */
 }
 
 static void note_gap(struct http_direction *d, uint64_t ts_ns)
@@ -303,27 +319,16 @@ static void settle_gaps(struct http_conn *c, uint64_t ns)
 
 /* ---- the end of a connection ----------------------------------------------------------------- */
 
-/* Everything that is kept is read, over all gaps. */
+/* Everything that is kept is read, over all gaps; at last nobody waits for anybody. */
 static void read_rest(struct http_conn *c, uint64_t ts_ns)
 {
-	c->is_over = true;
-	for (;;) {
-		pump(c);
-		if (c->dir[0].pieces.first != NULL)
-			pass_gap(c, 0, reassembly_gap(&c->dir[0].pieces), ts_ns);
-		else if (c->dir[1].pieces.first != NULL)
-			pass_gap(c, 1, reassembly_gap(&c->dir[1].pieces), ts_ns);
-		else
-			break;
-	}
-	for (unsigned side = 0; side < 2; side++) {
-		struct http_direction *d = &c->dir[side];
-		uint64_t end = MAX(d->acked, d->has_fin ? d->fin_off : 0);
-
-		if (end > d->pieces.next)
-			pass_gap(c, side, end - d->pieces.next, ts_ns);
-	}
 	pump(c);
+	while (give_up_gap(c, ts_ns))
+		pump(c);
+	c->is_over = true;
+	pump(c);
+	while (give_up_gap(c, ts_ns))
+		pump(c);
 }
 
 static const char *end_word(const struct http_conn *c)
@@ -376,6 +381,19 @@ static void find_client(struct http_conn *c, unsigned from, const struct piece *
 	}
 }
 
+/* What the segment itself acknowledges of that side; what was captured before it may have done more. */
+static uint64_t ack_of(const struct http_conn *c, const struct segment *seg, unsigned side)
+{
+	const struct flow_side *s = &c->view.track->flow->side[side];
+	uint64_t acked = c->dir[side].acked;
+	int64_t off;
+
+	if (!s->isn_known || !(seg->flags & TCP_ACK))
+		return acked;
+	off = seq_to_off(seg->ack, s->isn + 1, acked);
+	return off > 0 ? MIN((uint64_t)off, acked) : 0;
+}
+
 static void add_payload(struct http_conn *c, const struct segment *seg,
 			const struct flow_place *place, struct piece *p)
 {
@@ -385,8 +403,8 @@ static void add_payload(struct http_conn *c, const struct segment *seg,
 			    MIN(seg->payload_captured, seg->payload_len - (uint32_t)p->len);
 	struct piece cut = *p;
 
-	p->ack = cut.ack = other->acked;
-	p->is_quiet = cut.is_quiet = other->acked >= other->seen;
+	p->ack = cut.ack = ack_of(c, seg, 1 - place->from);
+	p->is_quiet = cut.is_quiet = p->ack >= other->seen;
 	d->seen = MAX(d->seen, p->off + p->len);
 	if (c->view.client == CLIENT_UNKNOWN)
 		find_client(c, place->from, p);
@@ -453,8 +471,7 @@ void http_pairs_segment(struct http_pairs *p, struct track *t, const struct segm
 	else if (c->is_hopeless)
 		drop_conn(c);
 	else if (p->kept_bytes > HTTP_KEPT_MAX)
-		for (unsigned side = 0; side < 2; side++)
-			force(c, side, seg->ts_ns);
+		force(c, seg->ts_ns);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */

@@ -247,6 +247,11 @@ enum http_reader_event http_reader_read(struct http_reader *r, const struct http
 	return HTTP_READER_MORE;
 }
 
+void http_reader_lose(struct http_reader *r)
+{
+	(void)lose(r);
+}
+
 void http_reader_tunnel(struct http_reader *r)
 {
 	drop_part(r);

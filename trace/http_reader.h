@@ -81,11 +81,8 @@ bool http_reader_close(struct http_reader *r) MUST_CHECK;
 /* A message begins at r->off, whatever was thought before. */
 void http_reader_restart(struct http_reader *r);
 
-/* The body that was to come does not: the message has ended with its head. */
-static inline bool http_reader_has_body_begun(const struct http_reader *r)
-{
-	return r->off > r->head_past;
-}
+/* Nothing more can be told, from r->off on. */
+void http_reader_lose(struct http_reader *r);
 
 /* How many bytes from r->off on may be passed over without having been seen. */
 uint64_t http_reader_certain(const struct http_reader *r);

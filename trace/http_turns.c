@@ -136,6 +136,8 @@ static void begin_request(struct http_conn *c, const struct piece *p, const char
 	e->x.start_ns = r->message_ns;
 	e->ack = r->message_ack;
 	e->is_quiet = p->is_quiet;
+	e->is_after_gap = c->has_gap;
+	c->has_gap = false;
 	name_leg(c, &e->x.client);
 	e->x.client.request = (struct byte_range){r->message_off, r->off};
 	if (h->framing == HTTP_BODY_NONE || h->framing == HTTP_BODY_LENGTH)
@@ -163,6 +165,7 @@ static void lose_request(struct http_conn *c, uint64_t ts_ns, bool is_bad)
 	struct http_exchange *e = asking(c);
 
 	c->had_loss = true;
+	c->has_gap = c->has_gap || e == NULL;
 	if (c->pipelines)
 		c->is_blind = true;
 	if (e == NULL)
@@ -174,6 +177,14 @@ static void lose_request(struct http_conn *c, uint64_t ts_ns, bool is_bad)
 	end_if_complete(c, e, ts_ns);
 }
 
+/* More of the server was acknowledged than is read. */
+static bool response_is_behind(const struct http_conn *c)
+{
+	const struct http_direction *d = &c->dir[1 - c->view.client];
+
+	return d->acked > d->pieces.next || d->pieces.first != NULL;
+}
+
 /*
  * RFC 9110 section 10.1.1: a client that waited for 100 and got a final response may leave the body
  * out and go on with its next request.
@@ -183,9 +194,25 @@ static bool leaves_body_out(struct http_conn *c, const struct piece *p)
 	const struct http_reader *r = &http_request_dir(c)->reader;
 	const struct http_exchange *e = asking(c);
 
-	return r->state == HTTP_READER_BODY && e != NULL && e->expects_continue &&
-	       e->response_done && r->off == r->head_past && p->bytes != NULL && p->is_first &&
+	if (r->state != HTTP_READER_BODY || r->off > r->head_past || e == NULL ||
+	    !e->expects_continue || p->bytes == NULL || !p->is_first)
+		return false;
+	/* That the response was not captured is no sign that there was none. */
+	return (e->response_done || e->is_blind || c->had_loss || response_is_behind(c)) &&
 	       http_observe_line(HTTP_REQUEST, p->bytes, p->len) == HTTP_SIGHT_YES;
+}
+
+/*
+ * The same when that is not captured: whether there was a body cannot be told, unless the client was
+ * told to go on.
+ */
+static bool may_leave_body_out(struct http_conn *c, const struct piece *p)
+{
+	const struct http_reader *r = &http_request_dir(c)->reader;
+	const struct http_exchange *e = asking(c);
+
+	return r->state == HTTP_READER_BODY && r->off == r->head_past && p->bytes == NULL &&
+	       e != NULL && e->expects_continue && !byte_range_exists(&e->x.client.interim);
 }
 
 /* ---- responses ------------------------------------------------------------------------------- */
@@ -212,8 +239,20 @@ static struct http_exchange *to_answer(struct http_conn *c, uint64_t off, uint64
 {
 	struct http_exchange *e = unanswered(c), *next;
 
+	/* What its client had acknowledged before it asked is no answer to it. */
+	if (e != NULL && e->ack > off)
+		return NULL;
 	if (!c->had_loss || c->pipelines)
 		return e;
+	/*
+	 * The client got nothing between the response before and this request: what is missing
+	 * between them was not answered yet, so it does not wait for responses.
+	 */
+	if (e != NULL && e->is_after_gap && e->ack <= c->paired_past) {
+		c->pipelines = true;
+		go_blind(c);
+		return NULL;
+	}
 	while (e != NULL && (next = first_unanswered(TAILQ_NEXT(e, link))) != NULL &&
 	       next->is_quiet && next->ack <= off) {
 		end_unseen(c, e, ts_ns);
@@ -286,6 +325,7 @@ static void finish_response(struct http_conn *c, struct http_exchange *e, uint64
 	e->x.client.response.past = r->off;
 	e->x.response_body_bytes = r->body.payload_bytes;
 	e->response_done = true;
+	c->paired_past = r->off;
 	http_exchange_moment(e, MOMENT_RESPONSE_END, ts_ns);
 	/* Nothing else is open: both directions agree again. */
 	if (TAILQ_FIRST(&c->open) == e && TAILQ_NEXT(e, link) == NULL && !c->is_blind)
@@ -534,6 +574,11 @@ static uint64_t step(struct http_conn *c, unsigned side, const struct piece *p)
 	if (side == c->view.client && leaves_body_out(c, p)) {
 		http_reader_restart(r);
 		end_request(c, p->ts_ns);
+		return 0;
+	}
+	if (side == c->view.client && may_leave_body_out(c, p)) {
+		http_reader_lose(r);
+		lose_request(c, p->ts_ns, false);
 		return 0;
 	}
 	event = http_reader_read(r, &in, &c->pairs->head, &head_bytes, &used);

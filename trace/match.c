@@ -537,7 +537,8 @@ static bool compare(struct match *m)
 	if (m->logged.count > 0)
 		memcpy(by_conn.at, m->logged.at, m->logged.count * sizeof(*by_conn.at));
 	qsort(by_conn.at, by_conn.count, sizeof(*by_conn.at), by_owner);
-	qsort(m->logged.at, m->logged.count, sizeof(*m->logged.at), by_key);
+	if (m->logged.count > 0)
+		qsort(m->logged.at, m->logged.count, sizeof(*m->logged.at), by_key);
 	divide_by_flow(m);
 	for (size_t i = 0; i < m->flow_count; i++)
 		if (m->flows[i].count > 0)
