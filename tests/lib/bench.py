@@ -5,7 +5,8 @@
 
 The load (wrk) and the backend share one core, the proxy has another. All subjects take turns within
 a round, so that what drifts on the machine drifts for all; only ratios of one round count, and of
-those the median is printed. --only picks scenarios ("soap", "512", "KiB", "traced"); --against
+those the median is printed. --only picks scenarios ("soap", "512", "KiB", "traced", "capture":
+how fast flowtrace and others read one from a file); --against
 measures the flowproxy of another build folder too, so as to see what a change costs.
 """
 
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 
+import bench_offline
 import bench_subjects as subjects
 import stack
 
@@ -119,21 +121,31 @@ class Bench:
                 each.stop()
         shutil.rmtree(self.workdir, ignore_errors=True)
 
-    def load(self, scenario, port):
-        """Run wrk; (requests, seconds, p50, p99, errors)."""
+    def wrk(self, connections, seconds, script, url):
+        """Run wrk with a script; what it printed."""
         path = os.path.join(self.workdir, "load.lua")
         with open(path, "w", encoding="ascii") as f:
-            f.write(scenario.script)
+            f.write(script)
 
         def pin():
             if self.load_core is not None:
                 os.sched_setaffinity(0, {self.load_core})
 
-        done = subprocess.run(
-            [subjects.program_path("wrk"), "-t1", f"-c{scenario.connections}",
-             f"-d{self.seconds}s", "--timeout", "10s", "-s", path,
-             f"http://127.0.0.1:{port}{scenario.path}"],
-            capture_output=True, text=True, preexec_fn=pin, timeout=self.seconds + 60, check=False)
+        return subprocess.run(
+            [subjects.program_path("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s",
+             "--timeout", "10s", "-s", path, url],
+            capture_output=True, text=True, preexec_fn=pin, timeout=seconds + 60, check=False)
+
+    def drive(self, connections, seconds, more, port):
+        """The SOAP load, for what it leaves behind; `more` is added to wrk's script."""
+        scenario = SCENARIOS[0]
+        self.wrk(connections, seconds, scenario.script + more,
+                 f"http://127.0.0.1:{port}{scenario.path}").check_returncode()
+
+    def load(self, scenario, port):
+        """Run wrk; (requests, seconds, p50, p99, errors)."""
+        done = self.wrk(scenario.connections, self.seconds, scenario.script,
+                        f"http://127.0.0.1:{port}{scenario.path}")
         found = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.M)
         if not found or int(found.group(1)) == 0:
             raise subjects.BenchError(f"wrk: {done.stdout}{done.stderr}")
@@ -246,7 +258,8 @@ def parse_options(arguments):
     parser.add_argument("--seconds", type=int, default=3, help="of each load")
     parser.add_argument("--only", default="", metavar="REGEX", help="scenarios by name")
     parser.add_argument("--against", metavar="DIR", help="another build folder, to compare with")
-    parser.add_argument("--no-trace", action="store_true", help="leave out the traced runs")
+    parser.add_argument("--no-trace", action="store_true",
+                        help="leave out the traced runs and the captures")
     parser.add_argument("--json", metavar="FILE", help="also write all samples there")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.seconds < 1:
@@ -258,15 +271,17 @@ def run(bench, options):
     wanted = re.compile(options.only, re.I)
     scenarios = [s for s in SCENARIOS if wanted.search(s.name)]
     traced = not options.no_trace and wanted.search(TRACED_SCENARIO.name)
-    if not scenarios and not traced:
+    captures = not options.no_trace and wanted.search("capture")
+    if not scenarios and not traced and not captures:
         raise subjects.BenchError(f"--only {options.only}: no such scenario")
     bench.start_backend()
     results = run_plain(bench, scenarios, options.rounds, options.against) if scenarios else {}
-    if traced and os.geteuid() != 0:
-        say("the traced runs need root, to capture: left out")
-    elif traced:
+    if (traced or captures) and os.geteuid() != 0:
+        say("the traced runs and the captures need root: left out")
+        return results, {}
+    if traced:
         results.update(run_traced(bench, options.rounds))
-    return results
+    return results, bench_offline.run(bench, options.rounds) if captures else {}
 
 
 def interrupt(_signal, _frame):
@@ -280,7 +295,7 @@ def main(arguments):
     if bench.load_core is None:
         say("only one core: load and proxy share it, ratios say less")
     try:
-        results = run(bench, options)
+        results, read = run(bench, options)
     except subjects.BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -292,7 +307,7 @@ def main(arguments):
         print_scenario(name, by_subject)
     if options.json:
         with open(options.json, "w", encoding="ascii") as f:
-            json.dump(as_json(results), f, indent=1)
+            json.dump({**as_json(results), **read}, f, indent=1)
     return 0
 
 
