@@ -87,10 +87,14 @@ void mark_list_drop(struct mark_list *l, uint32_t n)
 	}
 }
 
-/* In growing steps from the front, then by halves between the last two. */
-static uint32_t find_behind_first(const struct mark_list *l, uint64_t pos)
+/*
+ * In growing steps from the front, then by halves between the last two: what is looked for stands
+ * nearly always there, since the exchange that settles next has the oldest bytes. The end of a long
+ * list is not touched for that.
+ */
+uint32_t mark_list_find(const struct mark_list *l, uint64_t pos)
 {
-	uint32_t low = 1, high = 2;
+	uint32_t low = 0, high = 1;
 
 	while (high < l->count && mark_list_get(l, high - 1)->pos < pos) {
 		low = high;
@@ -106,17 +110,4 @@ static uint32_t find_behind_first(const struct mark_list *l, uint64_t pos)
 			high = middle;
 	}
 	return low;
-}
-
-/*
- * What is looked for stands nearly always at one of the ends: new segments and ACKs belong behind
- * the last mark, and the exchange that is settled next has its bytes at the front.
- */
-uint32_t mark_list_find(const struct mark_list *l, uint64_t pos)
-{
-	if (l->count == 0 || mark_list_get(l, 0)->pos >= pos)
-		return 0;
-	if (mark_list_get(l, l->count - 1)->pos < pos)
-		return l->count;
-	return find_behind_first(l, pos);
 }
