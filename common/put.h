@@ -39,27 +39,39 @@ static inline unsigned put_digits_of(uint32_t v)
 /* Exactly n digits, with leading zeros. */
 static inline char *put_digits(char *p, uint32_t v, unsigned n)
 {
-	unsigned i = n;
+	char *at = p + n;
 
-	while (i >= 2) {
-		i -= 2;
-		memcpy(p + i, put_pairs + 2 * (v % 100), 2);
+	while (at - p >= 2) {
+		at -= 2;
+		memcpy(at, put_pairs + 2 * (v % 100), 2);
 		v /= 100;
 	}
-	if (i == 1)
-		p[0] = (char)('0' + v % 10);
+	if (at > p)
+		*p = (char)('0' + v % 10);
 	return p + n;
 }
 
 /* Beyond 32 bits. */
 char *put_large(char *p, uint64_t value);
 
-/* Without leading zeros. */
+/* Without leading zeros. Most numbers are small. */
 static inline char *put_decimal(char *p, uint64_t value)
 {
+	uint32_t v = (uint32_t)value;
+
 	if (UNLIKELY(value > UINT32_MAX))
 		return put_large(p, value);
-	return put_digits(p, (uint32_t)value, put_digits_of((uint32_t)value));
+	if (v < 10) {
+		*p = (char)('0' + v);
+		return p + 1;
+	}
+	if (v < 1000) {
+		*p = (char)('0' + v / 100);
+		p += v >= 100;
+		memcpy(p, put_pairs + 2 * (v % 100), 2);
+		return p + 2;
+	}
+	return put_digits(p, v, put_digits_of(v));
 }
 
 static inline char *put_signed(char *p, int64_t value)

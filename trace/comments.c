@@ -262,11 +262,42 @@ static void write_use(const struct conn *c, uint32_t i, bool ours, const struct 
 	}
 }
 
+/*
+ * Of an ordinary connection, whose messages follow one another: one use, one part of known length,
+ * and the span lies within. True: that was all.
+ */
+static bool write_within(const struct conn *c, bool ours, uint32_t i, const struct span *s,
+			 struct comments *out)
+{
+	const struct conn_use *u = conn_use(c, i);
+	struct touch t = {.x = u->x,
+			  .leg = c->leg,
+			  .kind = (c->leg == TAP_BACKEND) == ours ? PART_REQUEST : PART_RESPONSE,
+			  .is_ack = s->is_ack,
+			  .from = s->from,
+			  .to = s->to};
+	const struct byte_range *r = leg_range(u->leg, t.kind);
+
+	if (u->x->open_parts != 0 || s->from < r->first || s->to > r->past || s->to <= s->from)
+		return false;
+	t.first = r->first;
+	t.past = r->past;
+	write_touch(&t, out);
+	return true;
+}
+
 /* Every part of one direction that the span touches. */
 static void write_touched(struct conn *c, bool ours, const struct span *s, struct comments *out)
 {
-	uint32_t i = find_use(c, ours, s->from);
+	uint32_t i = c->near[ours];
 
+	if (!c->overlaps && i < c->use_count && write_within(c, ours, i, s, out))
+		return;
+	if (!c->overlaps && i + 1 < c->use_count && write_within(c, ours, i + 1, s, out)) {
+		c->near[ours] = i + 1;
+		return;
+	}
+	i = find_use(c, ours, s->from);
 	c->near[ours] = i;
 	for (; i < c->use_count; i++) {
 		uint64_t first, past;
