@@ -16,7 +16,7 @@
 
 #include "common/log.h"
 
-#define BUFFER_BYTES (64 * 1024)
+#define BUFFER_BYTES (256 * 1024)
 
 struct lines {
 	char *path;

@@ -31,7 +31,7 @@
 #define ENDPOINTS_MAX 64
 #define FLUSH_NS      (200 * NS_PER_MS)
 #define AFTER_EOF_NS  (2 * NS_PER_S)
-#define BUSY_MS       4
+#define BUSY_MS       8
 #define IDLE_MS       250
 #define HEADERS_SNAP  256
 #define CLOCK_STEP_NS (5 * NS_PER_MS)
