@@ -511,6 +511,7 @@ static void fetch_ahead(const struct correlate *c)
 
 		if (conn == NULL || conn->track == NULL)
 			continue;
+		__builtin_prefetch(conn_use(conn, 0));
 		stream_fetch(conn->track->flow->side[0].stream);
 		stream_fetch(conn->track->flow->side[1].stream);
 	}

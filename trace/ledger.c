@@ -194,6 +194,7 @@ static bool conn_add_use(struct conn *c, struct exchange *x, struct leg_record *
 	*conn_use(c, i) = (struct conn_use){.x = x, .leg = leg};
 	c->use_count++;
 	c->last_nth = MAX(c->last_nth, leg->nth);
+	__builtin_prefetch(conn_use(c, c->use_count + 3), 1); /* where the next one will stand */
 	return true;
 }
 
