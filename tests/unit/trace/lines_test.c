@@ -91,7 +91,7 @@ Test(lines, begins_anew)
 
 Test(lines, lines_leave_with_a_flush_and_long_ones_at_once)
 {
-	static char text[100001], both[100004];
+	static char text[300001], both[300004];
 	char err[LINES_ERROR_MAX];
 	struct lines *l;
 
