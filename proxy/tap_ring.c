@@ -41,14 +41,18 @@ void *tap_ring_add(struct tap_ring *r, size_t len)
 	uint32_t tail = r->tail;
 	char *at;
 
-	if (UNLIKELY(r->len[tail] + len > TAP_MESSAGE_MAX)) {
+	/* After a loss a new message begins, which tells of it. */
+	if (UNLIKELY(r->len[tail] + len > TAP_MESSAGE_MAX || r->lost_now > 0)) {
 		tail = (tail + 1) % TAP_RING_SLOTS;
 		if (tail == r->head) {
 			r->next_head.dropped++;
+			r->lost_now++;
 			return NULL;
 		}
 		r->tail = tail;
 		r->len[tail] = sizeof(struct tap_message);
+		r->lost[tail] = r->lost_now;
+		r->lost_now = 0;
 	}
 	at = slot_at(r, tail) + r->len[tail];
 	r->len[tail] += (uint32_t)len;
@@ -61,6 +65,7 @@ const void *tap_ring_message(struct tap_ring *r, size_t *len)
 
 	if (tap_ring_empty(r))
 		return NULL;
+	r->next_head.lost_before = r->lost[r->head];
 	memcpy(message, &r->next_head, sizeof(r->next_head));
 	*len = r->len[r->head];
 	return message;
@@ -69,6 +74,7 @@ const void *tap_ring_message(struct tap_ring *r, size_t *len)
 void tap_ring_sent(struct tap_ring *r)
 {
 	r->next_head.number++;
+	r->lost[r->head] = 0;
 	if (r->head != r->tail)
 		r->head = (r->head + 1) % TAP_RING_SLOTS;
 	else

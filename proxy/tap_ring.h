@@ -25,8 +25,10 @@ struct tap_ring {
 	char *bytes; /* NULL: not there */
 	uint32_t head;
 	uint32_t tail;
-	uint32_t len[TAP_RING_SLOTS]; /* with the message's head */
-	struct tap_message next_head; /* of the next message that leaves */
+	uint32_t len[TAP_RING_SLOTS];  /* with the message's head */
+	uint32_t lost[TAP_RING_SLOTS]; /* records dropped just before the message's first */
+	uint32_t lost_now;             /* since the last record; 0 but while the ring is full */
+	struct tap_message next_head;  /* of the next message that leaves */
 };
 
 /* Maps the memory. False: none to be had. */

@@ -7,6 +7,7 @@
 #include "trace/correlate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "trace/correlate_state.h"
 
@@ -198,6 +199,11 @@ void correlate_open(struct correlate *c, uint32_t run, const struct tap_open *op
 {
 	if (!ledger_open(c->ledger, run, open))
 		c->count.lost++;
+}
+
+void correlate_tap_lost(struct correlate *c, uint64_t from_ns, uint64_t to_ns, uint64_t count)
+{
+	tap_losses_add(&c->tap_losses, from_ns, to_ns, count);
 }
 
 void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *close)
@@ -459,6 +465,14 @@ static void note_given(struct gave *g, struct conn *conn, const struct leg_recor
 	}
 }
 
+/* An end that was never told may have been among them. */
+static uint64_t count_tap_drops(const struct correlate *c, const struct exchange *x)
+{
+	bool is_told = strcmp(x->x.end, "tap-lost") != 0;
+
+	return tap_losses_sum(&c->tap_losses, x->x.start_ns, is_told ? x->end_ns : UINT64_MAX);
+}
+
 static void give_out(struct correlate *c, struct exchange *x)
 {
 	struct finding *e = &c->finding;
@@ -471,6 +485,7 @@ static void give_out(struct correlate *c, struct exchange *x)
 	places.losses = c->drops.count > 0 ? &losses : NULL;
 	finding_gather(e, &x->x, &places, x->end_ns, settled_ns);
 	e->drops = count_drops(c, e);
+	e->tap_drops = c->tap_losses.count > 0 ? count_tap_drops(c, x) : 0;
 	c->o.exchange(c->o.arg, e);
 	c->count.exchanges++;
 	note_given(&gave, x->conn[TAP_CLIENT], &x->x.client);

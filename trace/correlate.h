@@ -109,6 +109,9 @@ void correlate_read_exchange(struct correlate *c, const struct exchange_record *
 /* No exchange will be told that has bytes below off on this side of the flow. */
 void correlate_pass(struct correlate *c, struct track *t, unsigned side, uint64_t off);
 
+/* Live: so many records are missing, made between these moments (CLOCK_REALTIME). */
+void correlate_tap_lost(struct correlate *c, uint64_t from_ns, uint64_t to_ns, uint64_t count);
+
 /* ---- time ---- */
 
 /* All packets stamped up to ns, and all records made up to then, have been given in. */

@@ -12,6 +12,7 @@
 #include "trace/drops.h"
 #include "trace/due.h"
 #include "trace/heap.h"
+#include "trace/tap_losses.h"
 #include "trace/unwanted.h"
 
 #define LISTENERS_MAX 64
@@ -35,6 +36,7 @@ struct correlate {
 	struct closing_list closing; /* closed by the proxy */
 	struct unwanted unwanted;
 	struct drops drops;
+	struct tap_losses tap_losses;
 	struct addr listeners[LISTENERS_MAX];
 	uint32_t listener_count;
 	struct correlate_counters count;

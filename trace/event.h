@@ -43,9 +43,10 @@ struct tap_message {
 	uint16_t version;
 	uint16_t worker; /* TAP_CONTROL on the control connection */
 	uint32_t run;
-	uint32_t zero;
-	uint64_t number;  /* of this message on this socket, from 0 */
-	uint64_t dropped; /* records lost on this socket so far: the buffer was full */
+	uint32_t
+		lost_before; /* of dropped: between the record before and the first of this message */
+	uint64_t number;     /* of this message on this socket, from 0 */
+	uint64_t dropped;    /* records lost on this socket so far: the buffer was full */
 };
 
 #define TAP_CONTROL 0xffff

@@ -75,6 +75,7 @@ struct finding {
 	struct phases phases;
 	uint64_t lost_from_ns; /* losses later than this concern it */
 	uint64_t drops;
+	uint64_t tap_drops; /* records of the tap that were lost while it ran */
 };
 
 /* What the interfaces have lost. */

@@ -152,6 +152,16 @@ static void on_close(void *arg, const struct tap_message *m, const struct tap_cl
 	correlate_close(pipeline_correlate(l->pipeline), m->run, r);
 }
 
+static void on_lost(void *arg, const struct tap_message *m, uint64_t from_mono_ns,
+		    uint64_t to_mono_ns)
+{
+	struct live *l = arg;
+
+	correlate_tap_lost(pipeline_correlate(l->pipeline),
+			   from_mono_ns != 0 ? tap_client_real_ns(l->tap, from_mono_ns) : 0,
+			   tap_client_real_ns(l->tap, to_mono_ns), m->lost_before);
+}
+
 /* ---- start ----------------------------------------------------------------------------------- */
 
 static bool block_signals(struct live *l, char *err, size_t cap)
@@ -292,7 +302,8 @@ static bool start(struct live *l)
 					.progress = on_progress,
 					.part = on_part,
 					.end = on_end,
-					.close = on_close};
+					.close = on_close,
+					.lost = on_lost};
 	char err[CAPTURE_ERROR_MAX + OUTPUTS_ERROR_MAX + TAP_CLIENT_ERROR_MAX];
 
 	if (!block_signals(l, err, sizeof(err)))

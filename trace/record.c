@@ -345,6 +345,10 @@ static size_t put_exchange(char *out, const struct finding *e, const char *dump)
 	p = put_text_or_null(p, verdict_word(&e->phases));
 	p = PUT(p, ",\"drops\":");
 	p = put_decimal(p, e->drops);
+	if (e->tap_drops > 0) {
+		p = PUT(p, ",\"tap_drops\":");
+		p = put_decimal(p, e->tap_drops);
+	}
 	p = PUT(p, "}\n");
 	return (size_t)(p - out);
 }

@@ -298,6 +298,9 @@ const char *tap_read(const void *bytes, size_t len, const struct tap_calls *call
 		body = cursor_sub(&c, head.len);
 		if (body.failed)
 			return "a record ends behind its message";
+		if (m.lost_before > 0 && calls->lost != NULL)
+			calls->lost(calls->arg, &m, *mono_ns, head.mono_ns);
+		m.lost_before = 0;
 		*mono_ns = head.mono_ns;
 		fault = read_record(head.type, &body, &m, calls);
 	}

@@ -4,7 +4,6 @@ proxy does not notice; what was lost is counted; what the records then say is st
 A tcpdump beside it, with a large buffer, knows the truth.
 """
 
-import os
 import threading
 import time
 
@@ -23,21 +22,6 @@ SETTINGS = {"trace.buffer_mb": 1}
 ASLEEP_S = 1.0
 CLIENTS = 4
 NEAR_US = 2000  # two captures stamp one packet within microseconds, on a busy machine a few more
-
-
-class Sleeper(stack.Process):
-    """The flowtrace that a proxy has started: may be frozen and thawed."""
-
-    def __init__(self, front):  # pylint: disable=super-init-not-called
-        with open(f"/proc/{front.pid}/task/{front.pid}/children", encoding="ascii") as f:
-            self.number, = map(int, f.read().split())
-
-    @property
-    def pid(self):
-        return self.number
-
-    def signal(self, number):
-        os.kill(self.number, number)
 
 
 class Burst:
@@ -101,7 +85,7 @@ def burst_while_it_sleeps(front, backend, folder):
                              options=("-B", "262144"))
     burst = Burst(front)
     time.sleep(0.2)
-    sleeper = Sleeper(front)
+    sleeper = stack.Sleeper(front)
     sleeper.freeze()
     before = burst.count
     time.sleep(ASLEEP_S)

@@ -224,6 +224,21 @@ class Flowproxy(Process):
         assert got == status, f"exit status {got}, expected {status}; it said:\n{self.stderr}"
 
 
+class Sleeper(Process):
+    """The flowtrace that a proxy has started: may be frozen and thawed."""
+
+    def __init__(self, front):  # pylint: disable=super-init-not-called
+        with open(f"/proc/{front.pid}/task/{front.pid}/children", encoding="ascii") as f:
+            self.number, = map(int, f.read().split())
+
+    @property
+    def pid(self):
+        return self.number
+
+    def signal(self, number):
+        os.kill(self.number, number)
+
+
 class Tool(Process):
     """One of build/tools, which says where it listens."""
 

@@ -370,6 +370,29 @@ Test(correlate_live, begun_without_an_end_is_tap_lost)
 	talk_fini(&t);
 }
 
+/* The proxy's buffer was full for a while: who ran then says so. */
+Test(correlate_live, exchange_during_which_the_tap_lost_records)
+{
+	struct talk t;
+
+	talk_init(&t, HOLD_MS, true);
+	for (uint64_t id = 1; id <= 3; id++) {
+		struct wire w = wire_client((uint16_t)(40000 + id));
+		struct exchange_record x = record_of(id, id * 1000, id * 1000 + 500);
+
+		x.client = leg_on(&w, id, 1, id * 1000 - 50);
+		correlate_exchange(t.c, &x);
+	}
+	correlate_tap_lost(t.c, at(1501), at(2000), 40);
+	correlate_tap_lost(t.c, at(2400), at(2900), 2);
+	correlate_end(t.c);
+	cr_assert_eq(t.exchange_count, 3);
+	has(t.exchange[0], "\"drops\":0}");
+	has(t.exchange[1], "\"drops\":0,\"tap_drops\":42}");
+	has(t.exchange[2], "\"drops\":0}");
+	talk_fini(&t);
+}
+
 Test(correlate_live, tunnel_that_is_lost_reaches_as_far_as_was_captured)
 {
 	static const struct {

@@ -28,6 +28,7 @@ struct heard {
 	struct tap_part_known part;
 	struct tap_end end;
 	struct tap_close close;
+	uint64_t lost_from_ns, lost_to_ns;
 	struct tap_calls calls;
 };
 
@@ -62,6 +63,15 @@ static void on_busy(void *arg, const struct tap_message *m)
 	note(arg, m, 'y');
 }
 
+static void on_lost(void *arg, const struct tap_message *m, uint64_t from_ns, uint64_t to_ns)
+{
+	struct heard *h = arg;
+
+	note(h, m, 'L');
+	h->lost_from_ns = from_ns;
+	h->lost_to_ns = to_ns;
+}
+
 static struct heard *hearer(void)
 {
 	struct heard *h = calloc(1, sizeof(*h));
@@ -78,6 +88,7 @@ static struct heard *hearer(void)
 				      .part = on_part,
 				      .end = on_end,
 				      .close = on_close,
+				      .lost = on_lost,
 				      .busy = on_busy};
 	return h;
 }
@@ -137,6 +148,31 @@ static struct exchange_record record(void)
 	for (unsigned i = 0; i < MOMENT_COUNT; i++)
 		x.at_us[i] = MOMENT_NEVER;
 	return x;
+}
+
+/* Between the last record of the message before and the first of this one; told once, in its place. */
+Test(tap_reader, records_that_were_lost)
+{
+	struct tap_clock clock = {.real_ns = 6};
+	struct heard *h = hearer();
+	struct tap_message head;
+	uint64_t mono_ns = 400;
+	struct message m;
+
+	begin_message(&m);
+	memcpy(&head, m.bytes, sizeof(head));
+	head.lost_before = 17;
+	memcpy(m.bytes, &head, sizeof(head));
+	add(&m, TAP_CLOCK, &clock, sizeof(clock)); /* stamped 1000 + where it stands */
+	add(&m, TAP_CLOCK, &clock, sizeof(clock));
+	cr_expect_null(read_it(&m, h, &mono_ns));
+	cr_expect_str_eq(h->order, "Lkk");
+	cr_expect_eq(h->lost_from_ns, 400);
+	cr_expect_eq(h->lost_to_ns, 1000 + sizeof(head));
+	cr_expect_eq(mono_ns, 1000 + sizeof(head) + sizeof(clock));
+	h->calls.lost = NULL;
+	cr_expect_null(read_it(&m, h, &mono_ns));
+	free(h);
 }
 
 Test(tap_reader, every_record_in_order)
