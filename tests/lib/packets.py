@@ -30,8 +30,8 @@ def checksum(data):
 
 
 def ip4(source, target, protocol, payload, ident=1, fragment=0x4000):
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), ident, fragment, 64, protocol, 0,
-                       address(source), address(target))
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), ident & 0xffff, fragment, 64,
+                       protocol, 0, address(source), address(target))
     return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + payload
 
 
