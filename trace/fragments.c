@@ -11,7 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/attrib.h"
 
@@ -31,7 +30,7 @@ struct piece {
 };
 
 struct datagram {
-	TAILQ_ENTRY(datagram) by_age;
+	struct datagram *older, *newer;
 	struct datagram *chain; /* of the bucket, or of those given out */
 	struct fragment_key key;
 	uint64_t first_ns;
@@ -45,11 +44,9 @@ struct datagram {
 	uint32_t room;
 };
 
-TAILQ_HEAD(datagram_list, datagram);
-
 struct fragments {
 	struct datagram *buckets[BUCKETS];
-	struct datagram_list by_age; /* oldest first */
+	struct datagram *oldest, *newest; /* by their first fragment */
 	uint32_t count;
 	size_t bytes;
 	uint64_t given_up;
@@ -58,11 +55,7 @@ struct fragments {
 
 struct fragments *fragments_new(void)
 {
-	struct fragments *f = calloc(1, sizeof(*f));
-
-	if (f != NULL)
-		TAILQ_INIT(&f->by_age);
-	return f;
+	return calloc(1, sizeof(struct fragments));
 }
 
 /* ---- datagrams ------------------------------------------------------------------------------- */
@@ -106,7 +99,8 @@ static void take_out(struct fragments *f, struct datagram *g)
 	while (*link != g)
 		link = &(*link)->chain;
 	*link = g->chain;
-	TAILQ_REMOVE(&f->by_age, g, by_age);
+	*(g == f->oldest ? &f->oldest : &g->older->newer) = g->newer;
+	*(g == f->newest ? &f->newest : &g->newer->older) = g->older;
 	f->count--;
 	f->bytes -= datagram_bytes(g);
 }
@@ -132,8 +126,8 @@ void fragments_free(struct fragments *f)
 {
 	if (f == NULL)
 		return;
-	while (!TAILQ_EMPTY(&f->by_age))
-		give_up(f, TAILQ_FIRST(&f->by_age));
+	while (f->oldest != NULL)
+		give_up(f, f->oldest);
 	fragments_release(f);
 	free(f);
 }
@@ -169,7 +163,9 @@ static struct datagram *datagram_new(struct fragments *f, const struct fragment_
 	g->first_ns = now_ns;
 	g->chain = *bucket;
 	*bucket = g;
-	TAILQ_INSERT_TAIL(&f->by_age, g, by_age);
+	g->older = f->newest;
+	*(g->older != NULL ? &g->older->newer : &f->oldest) = g;
+	f->newest = g;
 	f->count++;
 	f->bytes += datagram_bytes(g);
 	return g;
@@ -288,11 +284,9 @@ static bool is_whole(const struct datagram *g)
 
 static void make_space(struct fragments *f, uint64_t now_ns)
 {
-	struct datagram *g;
-
-	while ((g = TAILQ_FIRST(&f->by_age)) != NULL &&
-	       (is_old(g, now_ns) || f->count >= DATAGRAMS_MAX || f->bytes >= BYTES_MAX))
-		give_up(f, g);
+	while (f->oldest != NULL &&
+	       (is_old(f->oldest, now_ns) || f->count >= DATAGRAMS_MAX || f->bytes >= BYTES_MAX))
+		give_up(f, f->oldest);
 }
 
 const uint8_t *fragments_add(struct fragments *f, const struct fragment_key *key,
