@@ -40,7 +40,8 @@ struct flow_side {
 	uint64_t fin_ack_ns;
 	uint32_t rst_frame;
 	uint64_t rst_ns;
-	uint8_t wscale; /* SEGMENT_NO_WSCALE: not known or none */
+	uint32_t ws_base; /* what Wireshark counts its relative numbers from */
+	uint8_t wscale;   /* SEGMENT_NO_WSCALE: not known or none */
 };
 
 struct flow {

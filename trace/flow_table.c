@@ -22,6 +22,7 @@ struct flow_tuple {
 	struct flow_tuple *chain;           /* of the bucket */
 	struct flow_tuple *colder, *warmer; /* among the empty */
 	uint64_t hash;
+	uint64_t print;     /* the same in every run: labels depend on it */
 	struct addr end[2]; /* end[0] is not after end[1] */
 	struct flow_node *oldest, *newest, *current;
 	uint32_t number;   /* of the newest incarnation as Wireshark counts */
@@ -202,6 +203,7 @@ static struct flow_tuple *tuple_new(struct flow_table *t, const struct addr *a,
 	grow_buckets(t);
 	bucket = bucket_of(t, hash);
 	u->hash = hash;
+	u->print = hash_addr(0, a) + hash_addr(0, b);
 	wslabel_init(&u->ws);
 	u->end[0] = addr_compare(a, b) <= 0 ? *a : *b;
 	u->end[1] = addr_compare(a, b) <= 0 ? *b : *a;
@@ -381,10 +383,10 @@ static bool is_fresh(struct flow_tuple *u, const struct segment *seg, uint8_t en
  * The same packet seen on two interfaces: all of it equal, at nearly the same time. On the same
  * interface it is one that the network has doubled, which only an IP id can tell.
  */
-static bool is_copy(struct flow_table *t, const struct segment *seg, uint64_t hash, uint8_t end,
+static bool is_copy(struct flow_table *t, const struct segment *seg, uint64_t print, uint8_t end,
 		    bool *again)
 {
-	uint64_t h = mix(hash ^ ((uint64_t)seg->seq << 32 | seg->ack));
+	uint64_t h = mix(print ^ ((uint64_t)seg->seq << 32 | seg->ack));
 	struct flow_recent *r;
 	uint64_t apart;
 
@@ -427,7 +429,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 		return false;
 	end = !addr_equal(&u->end[0], &seg->src);
 	n = u->current;
-	place->copy = is_copy(t, seg, hash, end, &place->again) && n != NULL;
+	place->copy = is_copy(t, seg, u->print, end, &place->again) && n != NULL;
 	ws_place = number_stream(t, u, seg, end, first);
 	wslabel_base(&u->ws, seg, end);
 	wslabel_add(&u->ws, seg, end, ws_place, &place->ws);
@@ -450,6 +452,8 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 		warm_remove(t, n);
 		warm_add(t, n);
 	}
+	for (unsigned i = 0; i < 2; i++)
+		n->flow.side[i].ws_base = u->ws.side[i != u->opener].base;
 	return flow_node_add(n, seg, place);
 }
 

@@ -435,6 +435,40 @@ static char *put_conn_exchanges(char *p, const struct conn *c)
 	return p;
 }
 
+/* What has to be added to Wireshark's number, modulo 2^32, to get ours. */
+static char *put_shift(char *p, const struct flow_side *s)
+{
+	uint32_t isn;
+
+	if (!stream_isn(s->stream, &isn))
+		return PUT(p, "null");
+	return put_decimal(p, (uint32_t)(s->ws_base - isn));
+}
+
+static bool is_shifted(const struct flow_side *s)
+{
+	uint32_t isn;
+
+	return !stream_isn(s->stream, &isn) || isn != s->ws_base;
+}
+
+/* Each direction has its own; where the numbers are the same, one 0 stands for both. */
+static char *put_shifts(char *p, const struct flow *f, unsigned our_side)
+{
+	p = PUT(p, ",\"ws_shift\":");
+	if (f == NULL ||
+	    (!stream_anchored(f->side[0].stream) && !stream_anchored(f->side[1].stream)))
+		return PUT(p, "null");
+	if (!is_shifted(&f->side[0]) && !is_shifted(&f->side[1]))
+		return PUT(p, "0");
+	p = PUT(p, "{\"local\":");
+	p = put_shift(p, &f->side[our_side]);
+	p = PUT(p, ",\"peer\":");
+	p = put_shift(p, &f->side[1 - our_side]);
+	*p++ = '}';
+	return p;
+}
+
 static size_t put_conn(char *out, const struct record_conn *r)
 {
 	const struct flow *f = r->e->flow;
@@ -444,10 +478,8 @@ static size_t put_conn(char *out, const struct record_conn *r)
 	p = put_conn_ends(p, r->e);
 	p = put_conn_flow(p, r->e);
 	p = put_conn_exchanges(p, r->e->conn);
-	if (f != NULL && ((f->syn_frame != 0 && f->syn_ack_frame != 0) || f->is_counted))
-		p = PUT(p, ",\"ws_shift\":0}\n");
-	else
-		p = PUT(p, ",\"ws_shift\":null}\n");
+	p = put_shifts(p, f, r->e->our_side);
+	p = PUT(p, "}\n");
 	return (size_t)(p - out);
 }
 

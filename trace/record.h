@@ -21,8 +21,9 @@
  *   stands only when there was one.
  * - `phases_why` stands only when a phase is null, and names the moment that is missing.
  * - In conns.ndjson `conn`, `run`, `opened` are null for a connection to a listener that the proxy
- *   never told of; `ids` are the first 1000. `ws_shift` is 0 when the SYN and SYN/ACK were seen,
- *   else null.
+ *   never told of; `ids` are the first 1000. `ws_shift` is what has to be added, modulo 2^32,
+ *   to Wireshark's relative numbers to get ours: 0 where they are the same, else an object with a
+ *   number for what `local` and what `peer` has sent; null where it is not known.
  */
 #ifndef TRACE_RECORD_H
 #define TRACE_RECORD_H

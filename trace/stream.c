@@ -71,6 +71,12 @@ bool stream_anchored_at(const struct stream *s, uint64_t ns)
 	return s->zero_pos != 0 && s->from_ns <= ns && (s->void_ns == 0 || ns < s->void_ns);
 }
 
+bool stream_isn(const struct stream *s, uint32_t *isn)
+{
+	*isn = s->base_seq + (uint32_t)s->zero_pos - 1;
+	return s->anchored;
+}
+
 bool stream_is_late(const struct stream *s)
 {
 	return s->late;

@@ -42,6 +42,9 @@ bool stream_anchored(const struct stream *s);
 bool stream_anchored_at(const struct stream *s, uint64_t ns);
 bool stream_is_late(const struct stream *s);
 
+/* The number before offset 0, modulo 2^32. False: not anchored now. */
+bool stream_isn(const struct stream *s, uint32_t *isn) MUST_CHECK;
+
 /* What a segment meant when it came. */
 struct stream_place {
 	bool known; /* the stream is anchored: off is true */

@@ -89,6 +89,11 @@ def test_targets_are_cut_for_the_locale(traced):
     assert "POST /a/rather/l\u2026/cut/2.asmx " in utf8
 
 
+def labels_of(line, frame):
+    return [word for _, leg in trace.legs(line) for word, told in leg.get("labels", {}).items()
+            if frame in told["frames"]]
+
+
 def listed_frames(line):
     """All that the record names."""
     frames = set()
@@ -130,7 +135,9 @@ def check_ladder(text, line, seen, front_port):
         assert abs(float(row.group(1)) - (float(packet["frame.time_epoch"]) - zero) * 1000) < 0.005
         assert row.group(3) == arrow_of(line, packet, front_port), where
         assert row.group(8)
-        if int(row.group(2)) not in listed_frames(line):
+        words = labels_of(line, int(row.group(2)))
+        assert all(word in text for word in words), where
+        if int(row.group(2)) not in listed_frames(line) and not words:
             assert "ack of" in row.group(8), where
     return rows
 
