@@ -203,3 +203,25 @@ def test_not_permitted(running, tmp_path):
     assert done.returncode == 1, done.stderr
     assert "setcap cap_net_raw+ep" in done.stderr and done.stderr.count("\n") == 1
     assert front.running()
+
+
+def test_shift_from_wiresharks_numbers(running, peer):
+    """Without a SYN Wireshark counts from the first number it sees: ws_shift leads to ours."""
+    front, attach = running
+    old = peer(front)
+    assert old.get("/size/1000").status == 200
+    tracer, folder = attach()
+    trace.settle(0.15)
+    assert old.get("/size/20").status == 200
+    old.close()
+    trace.wait_flows(folder, 1)
+    tracer.stop()
+    line, = trace.flows(folder)
+    rows = {row["frame"]: row for row in trace.Segments(trace.dump_of(folder)).rows}
+    shifts = {conn["leg"]: conn["ws_shift"] for conn in trace.conns(folder)}
+    for name, leg in trace.legs(line):
+        for part in ("request", "response"):
+            sender = "local" if (name == "backend") == (part == "request") else "peer"
+            seen = rows[leg[part]["frames"][0]]
+            assert leg[part]["seq"] > seen["seq"]
+            assert leg[part]["seq"] == (seen["seq"] + shifts[name][sender]) % (1 << 32)
