@@ -326,6 +326,51 @@ static void tallies_gather(struct finding *e)
 		leg_tally(&e->tries[i], begin_ns, e->settled_ns);
 }
 
+/* ---- time lost ------------------------------------------------------------------------------- */
+
+static void leg_waits(const struct leg_finding *e, uint64_t settled_ns, struct waits *out)
+{
+	const struct leg_place *p = &e->place;
+
+	if (p->leg == NULL || !leg_has_notes(e))
+		return;
+	for (unsigned ours = 0; ours < 2; ours++) {
+		const struct part_way *way = part_way(p->which, ours);
+		const struct stream *s = stream_of(p, way->kinds[0]);
+		uint64_t opened_ns =
+			p->leg->nth == 1 && ours == (p->which == TAP_BACKEND) ? p->flow->syn_ns : 0;
+		struct byte_range range;
+
+		if (stream_has_notes(s) && way_range(e, way, &range))
+			(void)!stream_waits(s, &range, opened_ns, settled_ns, out);
+	}
+}
+
+/* Each piece of the total, as far as bytes waited in it. */
+static void lost_gather(struct finding *e)
+{
+	const uint64_t *cut_ns = e->phases.cut_ns;
+
+	e->has_lost = false;
+	waits_reset(&e->waits);
+	leg_waits(&e->client, e->settled_ns, &e->waits);
+	leg_waits(&e->backend, e->settled_ns, &e->waits);
+	if (!waits_any(&e->waits) || !e->phases.any)
+		return;
+	memset(e->lost_us, 0, sizeof(e->lost_us));
+	for (unsigned i = 0; i < PHASE_PIECES; i++) {
+		for (unsigned kind = 0; kind < WAIT_KINDS; kind++) {
+			uint64_t us = 0;
+
+			if (cut_ns[i] != 0 && cut_ns[i + 1] != 0)
+				us = waits_within(&e->waits, kind, cut_ns[i], cut_ns[i + 1]) /
+				     NS_PER_US;
+			e->lost_us[phase_of_piece(i)][kind] += us;
+			e->has_lost = e->has_lost || us > 0;
+		}
+	}
+}
+
 /* ---- losses ---------------------------------------------------------------------------------- */
 
 /*
@@ -471,10 +516,12 @@ void finding_gather(struct finding *e, const struct exchange_record *x,
 	closes_gather(e, places, end_ns);
 	tallies_gather(e);
 	phases_gather(e);
+	lost_gather(e);
 }
 
 void finding_fini(struct finding *e)
 {
+	waits_fini(&e->waits);
 	leg_fini(&e->client);
 	leg_fini(&e->backend);
 	for (unsigned i = 0; i < FINDING_TRIES; i++)

@@ -73,6 +73,10 @@ struct finding {
 	struct leg_finding backend;
 	struct leg_finding tries[FINDING_TRIES]; /* the first x->tries_count */
 	struct phases phases;
+	/* Of which so much was lost by waiting: only when has_lost. */
+	bool has_lost;
+	uint64_t lost_us[PHASES][WAIT_KINDS];
+	struct waits waits; /* of all legs */
 	uint64_t lost_from_ns; /* losses later than this concern it */
 	uint64_t drops;
 	uint64_t tap_drops; /* records of the tap that were lost while it ran */

@@ -64,8 +64,7 @@ void notes_forget(struct notes *n, uint64_t pos)
 		notes_fini(n);
 }
 
-/* Index of the first that may reach above pos. */
-static uint32_t find(const struct notes *n, uint64_t pos)
+uint32_t notes_find(const struct notes *n, uint64_t pos)
 {
 	uint64_t from = pos > n->longest ? pos - n->longest : 0;
 	uint32_t low = 0, high = n->count;
@@ -84,7 +83,7 @@ static uint32_t find(const struct notes *n, uint64_t pos)
 void notes_tally(const struct notes *n, uint64_t first, uint64_t past, uint64_t from_ns,
 		 uint64_t until_ns, struct tally *t)
 {
-	for (uint32_t i = find(n, first); i < n->count; i++) {
+	for (uint32_t i = notes_find(n, first); i < n->count; i++) {
 		const struct note *note = &n->at[n->head + i];
 
 		if (note->pos >= past)

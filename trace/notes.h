@@ -40,6 +40,14 @@ void notes_forget(struct notes *n, uint64_t pos);
 void notes_tally(const struct notes *n, uint64_t first, uint64_t past, uint64_t from_ns,
 		 uint64_t until_ns, struct tally *t);
 
+/* Index of the first note that may concern a byte at or above pos; count: there is none. */
+uint32_t notes_find(const struct notes *n, uint64_t pos) MUST_CHECK;
+
+static inline const struct note *notes_get(const struct notes *n, uint32_t i)
+{
+	return n->at + n->head + i;
+}
+
 static inline size_t notes_memory(const struct notes *n)
 {
 	return (size_t)n->cap * sizeof(*n->at);

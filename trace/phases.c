@@ -23,6 +23,8 @@ enum cut {
 	CUTS,
 };
 
+_Static_assert(CUTS == PHASE_PIECES + 1, "a cut before, between and after the pieces");
+
 struct cuts {
 	const struct phase_input *in;
 	bool known[CUTS];
@@ -47,6 +49,17 @@ const char *phase_moment_word(enum phase_moment m)
 		"client_response_acked"};
 
 	return words[m];
+}
+
+enum phase phase_of_piece(unsigned i)
+{
+	static const enum phase phases[PHASE_PIECES] = {PHASE_UPLOAD,       PHASE_PROXY_REQUEST,
+							PHASE_HANDSHAKE,    PHASE_PROXY_REQUEST,
+							PHASE_THINK,        PHASE_PROXY_RESPONSE,
+							PHASE_BACKEND_SEND, PHASE_DOWNLOAD,
+							PHASE_DELIVERY};
+
+	return phases[i];
 }
 
 static bool seen(const struct cuts *c, enum phase_moment m)
@@ -179,6 +192,8 @@ static void fill_phases(const struct cuts *c, struct phases *out)
 		out->any = out->any || out->us[i] != PHASE_UNKNOWN;
 	}
 	out->total_us = all ? span_us(c, CUT_S, CUT_E) : PHASE_UNKNOWN;
+	for (unsigned i = 0; i < CUTS; i++)
+		out->cut_ns[i] = c->known[i] ? c->ns[i] : 0;
 }
 
 /* The cut does not stand where its moment was. */

@@ -52,6 +52,9 @@ enum phase {
 
 #define PHASE_UNKNOWN (-1)
 
+/* The pieces that the total is cut into, in order of time; proxy_request has two of them. */
+#define PHASE_PIECES 9
+
 struct phases {
 	bool any;             /* at least one phase is known */
 	int64_t total_us;     /* PHASE_UNKNOWN unless all of them are known */
@@ -59,10 +62,15 @@ struct phases {
 	const char *why;      /* why something is not known: a kind of sentence; NULL: all is */
 	const char *why_word; /* the moment it speaks of, or NULL */
 
+	uint64_t cut_ns[PHASE_PIECES + 1]; /* between the pieces; 0: not known */
+
 	/* Cuts that were moved, with their raw microseconds after C.R0. */
 	uint16_t moved; /* bit per enum phase_moment */
 	int64_t raw_us[PHASE_MOMENTS];
 };
+
+/* The phase that piece i, from cut i to cut i + 1, belongs to. */
+enum phase phase_of_piece(unsigned i);
 
 void phases_compute(const struct phase_input *in, struct phases *out);
 

@@ -323,6 +323,33 @@ static char *put_phases(char *p, const struct phases *f)
 	return put_overlap(p, f);
 }
 
+/* Only phases in which something was lost. */
+static char *put_lost(char *p, const struct finding *e)
+{
+	bool is_first = true;
+
+	if (!e->has_lost)
+		return p;
+	p = PUT(p, ",\"lost_us\":{");
+	for (unsigned i = 0; i < PHASES; i++) {
+		const uint64_t *us = e->lost_us[i];
+
+		if (us[WAIT_RETRANSMISSION] + us[WAIT_ZERO_WINDOW] == 0)
+			continue;
+		if (!is_first)
+			*p++ = ',';
+		is_first = false;
+		p = put_word(p, phase_word(i));
+		p = PUT(p, ":{\"retransmission\":");
+		p = put_decimal(p, us[WAIT_RETRANSMISSION]);
+		p = PUT(p, ",\"zero_window\":");
+		p = put_decimal(p, us[WAIT_ZERO_WINDOW]);
+		*p++ = '}';
+	}
+	*p++ = '}';
+	return p;
+}
+
 static size_t put_exchange(char *out, const struct finding *e, const char *dump)
 {
 	char *p = PUT(out, "{\"v\":1,\"run\":");
@@ -341,6 +368,7 @@ static size_t put_exchange(char *out, const struct finding *e, const char *dump)
 	p = put_client(p, e);
 	p = put_backend(p, e);
 	p = put_phases(p, &e->phases);
+	p = put_lost(p, e);
 	p = PUT(p, ",\"verdict\":");
 	p = put_text_or_null(p, verdict_word(&e->phases));
 	p = PUT(p, ",\"drops\":");

@@ -20,6 +20,9 @@
  * - `tries` of the backend are earlier attempts, as the leg itself, with their `end`. `tunnel`
  *   stands only when there was one.
  * - `phases_why` stands only when a phase is null, and names the moment that is missing.
+ * - `lost_us` stands only when bytes of the exchange were held up: for each phase in which they were
+ *   {"retransmission": us, "zero_window": us}, at most as long as the phase (waits.h says from when
+ *   to when); both may be part of the same time.
  * - In conns.ndjson `conn`, `run`, `opened` are null for a connection to a listener that the proxy
  *   never told of; `ids` are the first 1000. `ws_shift` is what has to be added, modulo 2^32,
  *   to Wireshark's relative numbers to get ours: 0 where they are the same, else an object with a

@@ -284,6 +284,13 @@ static void parse_phases(const json_t *o, struct flow_row *row)
 		if (row->phases_us[i] == PHASE_UNKNOWN)
 			row->total_us = PHASE_UNKNOWN;
 	}
+	p = json_object_get(o, "lost_us");
+	for (int i = 0; i < PHASES; i++) {
+		const json_t *lost = json_object_get(p, phase_word((enum phase)i));
+
+		for (unsigned kind = 0; kind < WAIT_KINDS; kind++)
+			row->lost_us[i][kind] = get_i64(lost, wait_word(kind), 0);
+	}
 }
 
 void flow_row_fini(struct flow_row *row)

@@ -17,6 +17,7 @@
 #include "common/exchange_record.h"
 #include "trace/part.h"
 #include "trace/phases.h"
+#include "trace/waits.h"
 #include "trace/stream.h"
 
 #define ROW_KEY_MAX       20 /* ids and runs, NUL included */
@@ -94,6 +95,7 @@ struct flow_row {
 	int64_t total_us; /* PHASE_UNKNOWN: null; then some of the phases may still be known */
 	int64_t phases_us[PHASES];
 	char *phases_why;
+	int64_t lost_us[PHASES][WAIT_KINDS]; /* 0: nothing */
 	char *overlap; /* JSON text; NULL also when empty */
 	char *verdict;
 	uint64_t drops;

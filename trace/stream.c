@@ -367,6 +367,73 @@ void stream_tally(const struct stream *s, const struct byte_range *range, uint64
 			    from_ns, until_ns, t);
 }
 
+/*
+ * When bytes that were sent again at again_ns had been missed first: when they were carried before,
+ * or, if that was not captured, when the bytes behind them were. 0: nothing tells.
+ */
+static uint64_t missed_since(const struct stream *s, uint64_t pos, uint64_t past, uint64_t again_ns)
+{
+	uint64_t since_ns = 0;
+
+	for (uint32_t i = find_piece(s, pos); i < s->pieces.count; i++) {
+		const struct mark *m = mark_list_get(&s->pieces, i);
+
+		if (m->ts_ns < again_ns && (since_ns == 0 || m->ts_ns < since_ns))
+			since_ns = m->ts_ns;
+		if (m->pos >= past || (mark_past(m) >= past && since_ns != 0))
+			break;
+	}
+	return since_ns;
+}
+
+/* When the byte was carried after after_ns; 0: it was not up to until_ns. */
+static uint64_t carried_after(const struct stream *s, uint64_t pos, uint64_t after_ns,
+			      uint64_t until_ns)
+{
+	uint32_t i = find_piece(s, pos);
+	const struct mark *m = i < s->pieces.count ? mark_list_get(&s->pieces, i) : NULL;
+
+	return m != NULL && m->pos <= pos && m->ts_ns > after_ns && m->ts_ns <= until_ns ? m->ts_ns
+											 : 0;
+}
+
+static bool add_wait(const struct stream *s, const struct note *n, uint64_t opened_ns,
+		     uint64_t until_ns, struct waits *out)
+{
+	uint64_t other_ns;
+
+	if (n->label & LABEL_ZERO_WINDOW) {
+		other_ns = carried_after(s, n->pos, n->ts_ns, until_ns);
+		if (other_ns != 0 && !waits_add(out, WAIT_ZERO_WINDOW, n->ts_ns, other_ns))
+			return false;
+	}
+	if ((n->label & (LABEL_RETRANSMISSION | LABEL_SPURIOUS)) != LABEL_RETRANSMISSION)
+		return true;
+	other_ns = missed_since(s, n->pos, n->pos + n->len, n->ts_ns);
+	if (other_ns == 0 && n->pos == s->zero_pos)
+		other_ns = opened_ns;
+	return other_ns == 0 || waits_add(out, WAIT_RETRANSMISSION, other_ns, n->ts_ns);
+}
+
+bool stream_waits(const struct stream *s, const struct byte_range *range, uint64_t opened_ns,
+		  uint64_t until_ns, struct waits *out)
+{
+	uint64_t first = range->first + s->zero_pos, past = range->past + s->zero_pos;
+	bool kept = true;
+
+	if (!stream_anchored_at(s, until_ns))
+		return true;
+	for (uint32_t i = notes_find(&s->notes, first); i < s->notes.count; i++) {
+		const struct note *n = notes_get(&s->notes, i);
+
+		if (n->pos >= past)
+			break;
+		if (n->pos + n->len > first && n->ts_ns <= until_ns)
+			kept &= add_wait(s, n, opened_ns, until_ns, out);
+	}
+	return kept;
+}
+
 bool stream_has_sent(const struct stream *s, uint32_t ack)
 {
 	return s->based && pos_of_seq(s, ack, near_pos(s)) <= s->end_pos + s->fin_known;

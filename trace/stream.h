@@ -17,6 +17,7 @@
 #include "common/attrib.h"
 #include "common/exchange_record.h"
 #include "trace/notes.h"
+#include "trace/waits.h"
 
 struct stream;
 
@@ -77,6 +78,12 @@ bool stream_ack(struct stream *s, uint32_t frame, uint64_t ts_ns, uint32_t ack, 
  * not kept.
  */
 bool stream_note(struct stream *s, uint32_t seq, const struct note *note) MUST_CHECK;
+/*
+ * The times in which bytes of the range waited, by packets stamped up to until_ns. opened_ns: the
+ * SYN's stamp, for a SYN that was sent again (0: not known). False: no memory, some are missing.
+ */
+bool stream_waits(const struct stream *s, const struct byte_range *range, uint64_t opened_ns,
+		  uint64_t until_ns, struct waits *out) MUST_CHECK;
 bool stream_has_notes(const struct stream *s);
 
 /* Add up what was noted about a range, stamped from from_ns up to until_ns. */

@@ -253,6 +253,19 @@ static void print_phase(const struct screen *s, const struct flow_row *flow, enu
 	fprintf(s->out, "\n");
 }
 
+/* "of it 211 ms until bytes were sent again", below the phase. */
+static void print_lost(const struct screen *s, const int64_t us[WAIT_KINDS])
+{
+	static const char *const until[WAIT_KINDS] = {"until bytes were sent again",
+						      "until a zero window opened"};
+	char text[SCREEN_NUMBER_MAX];
+
+	for (unsigned kind = 0; kind < WAIT_KINDS; kind++)
+		if (us[kind] > 0)
+			fprintf(s->out, "  %-15s %8s  of it %s\n", "", screen_us(us[kind], text),
+				until[kind]);
+}
+
 static bool any_phase(const struct flow_row *flow)
 {
 	for (int i = 0; i < PHASES; i++)
@@ -284,6 +297,7 @@ void summary_phases(const struct screen *s, const struct flow_row *flow)
 	fprintf(s->out, "\n");
 	for (int i = 0; i < PHASES && any_phase(flow); i++) {
 		print_phase(s, flow, (enum phase)i, start_us);
+		print_lost(s, flow->lost_us[i]);
 		start_us += MAX(flow->phases_us[i], 0);
 	}
 	print_text(s, "why not all", flow->phases_why);
