@@ -266,7 +266,8 @@ static void add_piece(struct http_conn *c, unsigned side, struct piece *p)
 		return;
 	p->off += used;
 	p->len -= used;
-	p->bytes += p->bytes != NULL ? used : 0;
+	if (p->bytes != NULL)
+		p->bytes += used;
 	p->is_first = p->is_first && used == 0;
 	keep_piece(c, side, p);
 }
