@@ -6,6 +6,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -76,6 +77,14 @@ def test_formats(told, tmp_path, name):
     analyzed(told, tmp_path, path)
 
 
+@pytest.mark.parametrize("snap", [96, 54, 50])
+def test_snap_lengths(told, tmp_path, snap):
+    """Without payload, and with headers that end behind the window: lengths are known all the same."""
+    path = tmp_path / "cut.pcap"
+    path.write_bytes(packets.pcap(RUN.packets, snap=snap))
+    analyzed(told, tmp_path, path)
+
+
 def halves(data):
     return data[:len(data) // 2], data[len(data) // 2:]
 
@@ -100,6 +109,25 @@ def test_compressed(told, tmp_path, name):
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd])
 def test_standard_input(told, tmp_path, pack):
     analyzed(told, tmp_path, "-", stdin=pack(FORMATS["pcapng-little"]))
+
+
+def test_pipes_by_name(told, tmp_path):
+    """As a shell makes them of <(zcat x); they cannot be opened twice."""
+    ends = []
+    for i, half in enumerate((RUN.packets[::2], RUN.packets[1::2])):
+        path = tmp_path / f"pipe{i}"
+        os.mkfifo(path)
+        ends.append((path, packets.pcapng(half)))
+    writers = [threading.Thread(target=path.write_bytes, args=(data,)) for path, data in ends]
+    for writer in writers:
+        writer.start()
+    try:
+        analyzed(told, tmp_path, *(path for path, _ in ends))
+    finally:
+        for path, _ in ends: # a writer that nobody reads from must end, too
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        for writer in writers:
+            writer.join()
 
 
 def pieces(count):

@@ -162,16 +162,16 @@ class Run:
 # ---- files ----
 
 
-def pcap(packets, nano=True, order="<", link=ETHERNET, modified=False):
+def pcap(packets, nano=True, order="<", link=ETHERNET, modified=False, snap=262144):
     magic = 0xa1b2cd34 if modified else 0xa1b23c4d if nano else 0xa1b2c3d4
-    parts = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 262144, link)]
+    parts = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, snap, link)]
     for ns, frame in packets:
         frame = linked(frame, link)
         parts.append(struct.pack(order + "IIII", ns // 10**9,
-                                 ns % 10**9 // (1 if nano and not modified else 1000), len(frame),
-                                 len(frame)))
+                                 ns % 10**9 // (1 if nano and not modified else 1000),
+                                 min(snap, len(frame)), len(frame)))
         parts.append(struct.pack(order + "IHBB", 2, 8, 0, 0) if modified else b"")
-        parts.append(frame)
+        parts.append(frame[:snap])
     return b"".join(parts)
 
 
