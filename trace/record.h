@@ -19,6 +19,7 @@
  *   their ACKs and the RSTs up to there.
  * - `tries` of the backend are earlier attempts, as the leg itself, with their `end`. `tunnel`
  *   stands only when there was one.
+ * - `labels` and `ws` stand on a leg when something remarkable concerns its bytes: tally.h.
  * - `phases_why` stands only when a phase is null, and names the moment that is missing.
  * - `lost_us` stands only when bytes of the exchange were held up: for each phase in which they were
  *   {"retransmission": us, "zero_window": us}, at most as long as the phase (waits.h says from when

@@ -97,6 +97,7 @@ def check_flow(line, logged):
             assert leg[key] == logged[name][key]
         for part in PARTS:
             check_part(leg, part, logged[name][part], line["drops"] > 0)
+        check_labels(leg)
     check_phases(line)
 
 
@@ -113,6 +114,22 @@ def check_part(leg, name, logged, lossy=False):
     if part["missing_bytes"] == 0:
         assert part["frames"], (name, leg)
     assert (part["acked_in"] is None) == ("ack_why" in part), part
+
+
+AGAIN = ("retransmission", "duplicate", "keep-alive", "zero-window-probe")
+
+
+def check_labels(leg):
+    """What carried bytes again has a label that says so; and the labels' own form."""
+    labels, theirs = leg.get("labels", {}), leg.get("ws", {})
+    for told in [*labels.values(), *theirs.values()]:
+        assert told["frames"] == sorted(set(told["frames"])), leg
+        assert len(told["frames"]) == min(told["count"], 100) > 0, leg
+    if any(told["count"] > 100 for told in labels.values()):
+        return
+    named = {frame for word in AGAIN for frame in labels.get(word, {"frames": []})["frames"]}
+    for part in PARTS:
+        assert not leg[part] or set(leg[part]["retransmitted_in"]) <= named, (part, leg)
 
 
 def check_phases(line):
