@@ -144,6 +144,21 @@ def check_behind_the_loss(run, doubled):
                 assert bool(leg[part]["retransmitted_in"]) == bool(leg[part]["retransmitted_bytes"])
 
 
+def check_time_lost(run):
+    """No phase lost more than it took, nothing was lost where nothing was sent again, and some was:
+    a sender waits for a timer or for duplicate ACKs."""
+    some = False
+    for line in run.lines:
+        resent = any(leg[part]["retransmitted_bytes"] or "retransmission" in leg.get("labels", {})
+                     for _, leg in trace.legs(line) for part in ("request", "response"))
+        for phase, lost in line.get("lost_us", {}).items():
+            assert lost["retransmission"] <= line["phases_us"][phase], line
+            assert lost["zero_window"] <= line["phases_us"][phase], line
+            assert resent or not lost["retransmission"], line
+            some = some or lost["retransmission"] > 0
+    assert some
+
+
 @pytest.mark.parametrize("mix", MIXES)
 def test_every_byte_sent_again_is_attributed(lossy, origin, proxy, tmp_path, mix):
     run = Run(lossy(**MIXES[mix]), origin, proxy, tmp_path)
@@ -151,6 +166,7 @@ def test_every_byte_sent_again_is_attributed(lossy, origin, proxy, tmp_path, mix
     assert trace.told(run.front, "dropped") == 0
     check_at_the_sender(run)
     check_behind_the_loss(run, doubled="double" in mix or "all" in mix)
+    check_time_lost(run)
     trace.check_folder(run.front.trace_dir, run.lines)
     assert trace.assert_agrees_with_tshark(run.front.trace_dir, trace.dump_of(run.front.trace_dir),
                                            run.lines) == 4 * len(run.lines)
