@@ -35,6 +35,12 @@ static inline bool byte_range_exists(const struct byte_range *r)
 	return r->first != BYTE_RANGE_NONE;
 }
 
+/* 0: no byte at all. */
+static inline uint64_t byte_range_past(const struct byte_range *r)
+{
+	return byte_range_exists(r) ? r->past : 0;
+}
+
 /* Numbers that travel over the tap (trace/event.h): values are never renumbered. */
 enum tap_leg {
 	TAP_CLIENT = 0,

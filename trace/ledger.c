@@ -35,13 +35,6 @@ struct ledger *ledger_new(const struct ledger_calls *calls)
 	return l;
 }
 
-static void conn_free(struct conn *c)
-{
-	free(c->uses);
-	free(c->ids);
-	free(c);
-}
-
 void ledger_free(struct ledger *l)
 {
 	size_t at = 0;
@@ -144,12 +137,6 @@ void ledger_drop_conn(struct ledger *l, struct conn *c)
 	conn_free(c);
 }
 
-static void note_opened(struct conn *c, const struct leg_record *leg)
-{
-	if (c->opened_ns == 0)
-		c->opened_ns = leg->opened_ns;
-}
-
 /* The connection of a leg; what an earlier record did not say of it is noted. */
 static struct conn *conn_of_leg(struct ledger *l, uint32_t run, enum tap_leg which,
 				const struct leg_record *leg)
@@ -158,102 +145,8 @@ static struct conn *conn_of_leg(struct ledger *l, uint32_t run, enum tap_leg whi
 
 	if (c == NULL)
 		return conn_add(l, run, which, leg->conn, &leg->local, &leg->peer, leg->opened_ns);
-	note_opened(c, leg);
+	conn_note_opened(c, leg);
 	return c;
-}
-
-/* Room for one more use behind the last. */
-static bool conn_reserve_use(struct conn *c)
-{
-	uint32_t cap = c->use_cap > 0 ? 2 * c->use_cap : 4;
-	struct conn_use *grown;
-
-	if (c->use_head + c->use_count < c->use_cap)
-		return true;
-	if (c->use_head >= c->use_cap / 2 && c->use_head > 0) {
-		memmove(c->uses, c->uses + c->use_head, c->use_count * sizeof(*c->uses));
-		c->use_head = 0;
-		return true;
-	}
-	grown = realloc(c->uses, cap * sizeof(*grown));
-	if (grown == NULL)
-		return false;
-	c->uses = grown;
-	c->use_cap = cap;
-	return true;
-}
-
-static bool conn_add_use(struct conn *c, struct exchange *x, struct leg_record *leg)
-{
-	uint32_t i = c->use_count;
-
-	if (!conn_reserve_use(c))
-		return false;
-	for (; i > 0 && conn_use(c, i - 1)->leg->nth > leg->nth; i--)
-		*conn_use(c, i) = *conn_use(c, i - 1);
-	*conn_use(c, i) = (struct conn_use){.x = x, .leg = leg};
-	c->use_count++;
-	c->last_nth = MAX(c->last_nth, leg->nth);
-	__builtin_prefetch(conn_use(c, c->use_count + 3), 1); /* where the next one will stand */
-	return true;
-}
-
-static void conn_remove_use(struct conn *c, const struct exchange *x)
-{
-	uint32_t i = 0;
-
-	/* The newest one when its end is told, the oldest when it is given out. */
-	if (c->use_count > 0 && conn_use(c, c->use_count - 1)->x == x)
-		i = c->use_count - 1;
-	while (i < c->use_count && conn_use(c, i)->x != x)
-		i++;
-	if (i == c->use_count)
-		return;
-	c->use_count--;
-	for (unsigned ours = 0; ours < 2; ours++)
-		c->near[ours] -= c->near[ours] > i;
-	if (i == 0)
-		c->use_head++;
-	else
-		memmove(conn_use(c, i), conn_use(c, i + 1), (c->use_count - i) * sizeof(*c->uses));
-	if (c->use_count == 0)
-		c->use_head = 0;
-}
-
-/* Memory for the ids is a convenience: without it the list is short. */
-static void conn_note_id(struct conn *c, uint64_t id)
-{
-	if (c->exchanges < CONN_IDS_MAX && c->exchanges == c->id_cap) {
-		uint32_t cap = c->id_cap > 0 ? MIN(4 * c->id_cap, CONN_IDS_MAX) : 4;
-		uint64_t *grown = realloc(c->ids, cap * sizeof(*grown));
-
-		if (grown != NULL) {
-			c->ids = grown;
-			c->id_cap = cap;
-		}
-	}
-	if (c->exchanges < c->id_cap)
-		c->ids[c->exchanges] = id;
-	c->exchanges++;
-}
-
-enum tap_part tap_part_of(enum tap_leg leg, enum part_kind kind)
-{
-	bool is_client = leg == TAP_CLIENT;
-
-	switch (kind) {
-	case PART_REQUEST:
-		return is_client ? TAP_PART_CLIENT_REQUEST : TAP_PART_BACKEND_REQUEST;
-	case PART_TUNNEL_UP:
-		return is_client ? TAP_PART_CLIENT_UP : TAP_PART_BACKEND_UP;
-	case PART_TUNNEL_DOWN:
-		return is_client ? TAP_PART_CLIENT_DOWN : TAP_PART_BACKEND_DOWN;
-	case PART_INTERIM:
-	case PART_RESPONSE:
-	case PART_KINDS:
-		break;
-	}
-	return is_client ? TAP_PART_CLIENT_RESPONSE : TAP_PART_BACKEND_RESPONSE;
 }
 
 static enum tap_leg leg_of(enum tap_part part)
@@ -267,39 +160,6 @@ static enum tap_leg leg_of(enum tap_part part)
 	default:
 		return TAP_BACKEND;
 	}
-}
-
-/* Is a message or a tunnel open in that direction? */
-static bool part_is_open(const struct exchange *x, enum tap_leg leg, bool ours)
-{
-	bool up = (leg == TAP_BACKEND) == ours;
-	unsigned bits = 1U << tap_part_of(leg, up ? PART_REQUEST : PART_RESPONSE) |
-			1U << tap_part_of(leg, up ? PART_TUNNEL_UP : PART_TUNNEL_DOWN);
-
-	return (x->open_parts & bits) != 0;
-}
-
-static uint64_t range_past(const struct byte_range *r)
-{
-	return byte_range_exists(r) ? r->past : 0;
-}
-
-uint64_t conn_told_past(const struct conn *c, bool ours)
-{
-	const struct part_way *way = part_way(c->leg, ours);
-	uint64_t past = c->told_past[ours];
-
-	if (c->closed)
-		return UINT64_MAX;
-	for (uint32_t i = c->use_count; i > 0 && i + 2 > c->use_count; i--) {
-		const struct conn_use *u = conn_use(c, i - 1);
-
-		if (u->x->open_parts != 0 && part_is_open(u->x, c->leg, ours))
-			return UINT64_MAX;
-		for (unsigned k = 0; k < way->count; k++)
-			past = MAX(past, range_past(leg_range(u->leg, way->kinds[k])));
-	}
-	return past;
 }
 
 /* ---- exchanges ------------------------------------------------------------------------------- */
@@ -369,23 +229,6 @@ static void unlink_legs(struct ledger *l, struct exchange *x, bool given_out)
 	x->conn[TAP_CLIENT] = x->conn[TAP_BACKEND] = NULL;
 }
 
-/* The bytes of a leg that is over are accounted for. */
-static void note_told(struct conn *c, const struct leg_record *leg)
-{
-	for (unsigned ours = 0; ours < 2; ours++) {
-		const struct part_way *way = part_way(c->leg, ours);
-
-		for (unsigned k = 0; k < way->count; k++) {
-			const struct byte_range *r = leg_range(leg, way->kinds[k]);
-
-			if (!byte_range_exists(r))
-				continue;
-			c->overlaps = c->overlaps || r->first < c->told_past[ours];
-			c->told_past[ours] = MAX(c->told_past[ours], r->past);
-		}
-	}
-}
-
 static struct conn *link_leg(struct ledger *l, struct exchange *x, enum tap_leg which,
 			     struct leg_record *leg)
 {
@@ -394,7 +237,7 @@ static struct conn *link_leg(struct ledger *l, struct exchange *x, enum tap_leg 
 	if (c == NULL || !conn_add_use(c, x, leg))
 		return NULL;
 	if (x->ended)
-		note_told(c, leg);
+		conn_note_told(c, leg);
 	return c;
 }
 
@@ -491,8 +334,8 @@ struct exchange *ledger_end(struct ledger *l, const struct exchange_record *reco
 	x->open_parts = 0;
 	x->end_ns = end_of(record);
 	for (unsigned leg = 0; leg < 2 && is_linked; leg++) {
-		note_opened(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
-		note_told(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
+		conn_note_opened(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
+		conn_note_told(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
 	}
 	if (is_linked || link_legs(l, x))
 		return x;
@@ -673,7 +516,7 @@ void ledger_progress(struct ledger *l, uint32_t run, const struct tap_progress *
 	struct byte_range *r = x != NULL ? range_of(x, p->conn, p->part) : NULL;
 
 	if (r != NULL)
-		*r = (struct byte_range){p->first, MAX(range_past(r), p->past)};
+		*r = (struct byte_range){p->first, MAX(byte_range_past(r), p->past)};
 }
 
 void ledger_part(struct ledger *l, uint32_t run, const struct tap_part_known *p)
