@@ -25,8 +25,8 @@
 #include "trace/loss_marks.h"
 
 #define BUFFER_MB_MAX    2047U
-#define DISPATCH_PACKETS 65536 /* of one pcap_dispatch() */
-#define DISPATCH_ROUNDS  64
+#define DISPATCH_PACKETS 512 /* of one pcap_dispatch() */
+#define DISPATCH_ROUNDS  8192
 #define SNAP_LEN_MAX     262144
 #define LOCALS_AGE_NS    (10 * NS_PER_S)
 #define STILL_BLOCKS     5 /* blocks' times without a packet: none is in the ring */
@@ -454,8 +454,14 @@ static void pass_packet(u_char *user, const struct pcap_pkthdr *head, const u_ch
 	d->fn(&p, d->arg);
 }
 
-static void read_counters(struct handle *h)
+/*
+ * A loss since the counters were read last: if nothing was read from the ring meanwhile, it was full
+ * from some moment on, and the loss is behind all that it holds. Else the loss may be anywhere behind
+ * what had been kept before, and is told there.
+ */
+static void read_counters(struct handle *h, bool was_reading)
 {
+	uint64_t kept_before = h->received - h->dropped;
 	struct pcap_stat now;
 	uint32_t dropped;
 
@@ -466,7 +472,7 @@ static void read_counters(struct handle *h)
 	h->dropped += dropped;
 	h->last_received = now.ps_recv;
 	h->last_dropped = now.ps_drop;
-	loss_marks_note(&h->losses, h->received - h->dropped, dropped);
+	loss_marks_note(&h->losses, was_reading ? kept_before : h->received - h->dropped, dropped);
 }
 
 /*
@@ -485,32 +491,27 @@ static void sync_losses(struct handle *h)
 	}
 }
 
-/*
- * Counters are read before each round: what was lost up to then was lost behind what is in the
- * ring, and before what comes when the round has made room.
- */
+/* Rounds are short, so that the place of a loss is known well. */
 bool capture_dispatch(struct capture *c, unsigned i, capture_packet fn, void *arg,
 		      char err[CAPTURE_ERROR_MAX])
 {
 	struct handle *h = &c->handles[i];
 	struct dispatch d = {.c = c, .h = h, .i = i, .fn = fn, .arg = arg};
+	int n = 1;
 
-	for (unsigned round = 0; round < DISPATCH_ROUNDS && h->pcap != NULL; round++) {
-		int n;
-
-		read_counters(h);
+	read_counters(h, false);
+	for (unsigned round = 0; round < DISPATCH_ROUNDS && n > 0 && h->pcap != NULL; round++) {
 		n = pcap_dispatch(h->pcap, DISPATCH_PACKETS, pass_packet, (u_char *)&d);
+		if (n != 0)
+			read_counters(h, true);
 		if (n < 0) {
 			snprintf(err, CAPTURE_ERROR_MAX, "%s: %s", h->name, pcap_geterr(h->pcap));
-			read_counters(h);
 			handle_close(h);
 			return false;
 		}
-		if (n == 0) {
-			sync_losses(h);
-			break;
-		}
 	}
+	if (n == 0)
+		sync_losses(h);
 	return true;
 }
 
@@ -523,6 +524,6 @@ void capture_counters(struct capture *c, unsigned i, struct capture_counters *ou
 {
 	struct handle *h = &c->handles[i];
 
-	read_counters(h);
+	read_counters(h, false);
 	*out = (struct capture_counters){.received = h->received, .dropped = h->dropped};
 }

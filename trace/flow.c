@@ -15,7 +15,10 @@
 #include "trace/flow_node.h"
 #include "trace/seqnum.h"
 
-#define WSCALE_MAX 14 /* RFC 7323 section 2.3 */
+/* So many bytes may have been lost by the capture before the first ACK; what covers more is no ACK. */
+#define STALE_AFTER (1U << 20)
+
+#define WSCALE_MAX  14 /* RFC 7323 section 2.3 */
 
 struct flow_node *flow_node_new(const struct segment *seg, uint8_t from, uint32_t number)
 {
@@ -287,7 +290,8 @@ static bool is_stale(struct flow_node *n, const struct segment *seg, uint8_t fro
 		return (flags & TCP_RST) && n->stale_known && seg->seq == n->stale_ack;
 	if ((flags & TCP_ACK) == 0)
 		return (flags & TCP_RST) != 0;
-	if (seq_after(seg->ack, f->side[0].isn) && stream_has_sent(f->side[0].stream, seg->ack))
+	if (seq_after(seg->ack, f->side[0].isn) &&
+	    stream_has_sent(f->side[0].stream, seg->ack - STALE_AFTER))
 		return false;
 	n->stale_ack = seg->ack;
 	n->stale_known = true;

@@ -277,6 +277,25 @@ Test(flow_states, syn_ack_was_lost)
 	flow_table_free(b.t);
 }
 
+/* The same when the request was lost, too: its ACK is nobody else's. */
+Test(flow_states, syn_ack_and_data_were_lost)
+{
+	struct bench b = bench_new();
+	struct flow *f = up(&b, S, 1000, 0, 0);
+
+	down(&b, P, 5001, 1051, 80);
+	cr_expect_eq(b.place.acked_past, 50);
+	cr_expect_eq(b.place.data.new_bytes, 80);
+	up(&b, P, 1051, 5081, 10);
+	cr_expect_eq(b.place.data.off, 50);
+	down(&b, F, 5081, 1061, 0);
+	expect(f, .first = 1, .last = 4, .packets = 4, .syn = 1, .how = FLOW_FIN, .closed_by = 1,
+	       .history = "SdDf",
+	       .side = {{1000, .data = 3, .sent = 60, .acked = 4}, {0, .data = 2, .fin = 4}});
+	cr_expect_eq(stream_acked_ns(f->side[0].stream, 50), 2 * MS);
+	flow_table_free(b.t);
+}
+
 /* Of a second connection neither SYN nor SYN/ACK: none of it is taken for the first one's. */
 Test(flow_states, next_connection_without_its_handshake)
 {

@@ -295,7 +295,7 @@ Test(flow, challenge_ack_covers_nothing)
 	struct bench b = bench_new();
 	struct flow *f = up(&b, S, 1000, 0, 0);
 
-	down(&b, A, 77000, 500000, 0);
+	down(&b, A, 77000, 50000000, 0);
 	cr_expect_eq(b.place.acked_from, b.place.acked_past);
 	down(&b, S | A, 5000, 1001, 0);
 	up(&b, P, 1001, 5001, 100);
