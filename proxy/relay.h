@@ -170,6 +170,9 @@ enum relay_result relay_run(struct relay *r) MUST_CHECK;
 /* The record is final: access log, tap, counters. Once, when the exchange is over. */
 void relay_report(struct relay *r);
 
+/* A tracer came: tell it what has begun of this exchange. */
+void relay_tell_begun(struct relay *r);
+
 /* From the worker: the backend's addresses are known now, or failed. */
 void relay_resolved(struct relay *r);
 

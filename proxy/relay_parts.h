@@ -30,6 +30,12 @@ void relay_tunnel_open(struct relay *r, size_t head_len, char *bytes, size_t len
 /* Move bytes both ways of a tunnel. True when something moved. */
 bool relay_tunnel(struct relay *r) MUST_CHECK;
 
+/*
+ * Tell the tap where the heads end; what follows on both legs is the tunnel's, and its end record
+ * comes late. r->up is there.
+ */
+void relay_tunnel_tell(struct relay *r);
+
 /* How far the client got: the 101 and what went through the tunnel on its leg. */
 void relay_tunnel_settle(struct relay *r);
 

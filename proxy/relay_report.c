@@ -1,5 +1,6 @@
 /*
- * relay_report.c -- what is told of an exchange when it is over: the log line, the tap's record and the counters.
+ * relay_report.c -- what is told of an exchange when it is over: the log line, the tap's record and the counters;
+ * and of one that runs, to a tracer that comes now.
  */
 #include <string.h>
 
@@ -142,4 +143,32 @@ void relay_report(struct relay *r)
 	if (tap_active(w->tap))
 		tap_end(w->tap, &r->x.rec);
 	tap_position(w->tap, r->client);
+}
+
+static void tell_begun(struct relay *r, const struct conn *c, enum tap_part part,
+		       const struct byte_range *range)
+{
+	uint8_t attempt = c == r->client ? 0 : r->x.rec.attempts;
+
+	if (byte_range_exists(range))
+		tap_begun(r->w->tap, r->x.rec.id, c, part, range->first, attempt,
+			  r->x.start_mono_ns);
+}
+
+void relay_tell_begun(struct relay *r)
+{
+	const struct exchange_record *rec = &r->x.rec;
+	const struct byte_range response = {r->resp_first, r->resp_first};
+
+	if (!r->begun)
+		return;
+	tell_begun(r, r->client, TAP_PART_CLIENT_REQUEST, &rec->client.request);
+	if (r->up != NULL) {
+		tell_begun(r, &r->up->conn, TAP_PART_BACKEND_REQUEST, &rec->backend.request);
+		if (r->resp_begun)
+			tell_begun(r, &r->up->conn, TAP_PART_BACKEND_RESPONSE, &response);
+	}
+	tell_begun(r, r->client, TAP_PART_CLIENT_RESPONSE, &rec->client.response);
+	if (r->tunnel && r->up != NULL)
+		relay_tunnel_tell(r);
 }

@@ -64,11 +64,14 @@ static void relay_note_request_sent(struct relay *r)
 
 	range_reach(range, r->up->conn.sent_off);
 	if (r->x.request == REQUEST_DONE && !r->up_broken && conn_pending(&r->up->conn) == 0 &&
-	    r->request_sent == r->request.len)
+	    r->request_sent == r->request.len) {
 		exchange_moment(&r->x, MOMENT_BACKEND_REQUEST_END, r->w->now_ns);
-	else if (tap_active(r->w->tap))
+		/* The packet just sent says how far we read: when it is over, nothing does so soon. */
+		tap_position(r->w->tap, &r->up->conn);
+	} else if (tap_active(r->w->tap)) {
 		tap_progress(r->w->tap, &r->told_request, r->x.rec.id, &r->up->conn,
 			     TAP_PART_BACKEND_REQUEST, range->first, range->past, r->w->now_ns);
+	}
 }
 
 /* Hand bytes to the backend's socket; the first part is the unsent rest of r->request. */

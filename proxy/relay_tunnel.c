@@ -158,16 +158,16 @@ static void tunnel_tell_begin(struct relay *r, const struct conn *c, enum tap_pa
 	tap_begin(r->w->tap, r->x.rec.id, c, part, first, attempt, NULL, 0);
 }
 
-/* The heads end here; what follows on both legs is the tunnel's, and its end record comes late. */
-static void tunnel_tell(struct relay *r)
+void relay_tunnel_tell(struct relay *r)
 {
 	const struct leg_record *c = &r->x.rec.client, *b = &r->x.rec.backend;
 	const struct conn *up = &r->up->conn;
 
 	if (!tap_active(r->w->tap))
 		return;
-	tunnel_tell_range(r, r->client, TAP_PART_CLIENT_REQUEST, c->request.first, r->used_off);
-	tunnel_tell_range(r, up, TAP_PART_BACKEND_REQUEST, b->request.first, up->sent_off);
+	tunnel_tell_range(r, r->client, TAP_PART_CLIENT_REQUEST, c->request.first,
+			  c->tunnel_up.first);
+	tunnel_tell_range(r, up, TAP_PART_BACKEND_REQUEST, b->request.first, b->tunnel_up.first);
 	tunnel_tell_range(r, up, TAP_PART_BACKEND_RESPONSE, b->response.first, b->response.past);
 	tunnel_tell_range(r, r->client, TAP_PART_CLIENT_RESPONSE, c->response.first,
 			  c->tunnel_down.first);
@@ -197,7 +197,7 @@ void relay_tunnel_open(struct relay *r, size_t head_len, char *bytes, size_t len
 	range_begin(&x->rec.client.tunnel_down, first);
 	range_begin(&x->rec.backend.tunnel_up, up->sent_off);
 	range_begin(&x->rec.backend.tunnel_down, up->read_off - len);
-	tunnel_tell(r);
+	relay_tunnel_tell(r);
 	/* The exchange as far as its time is limited is over, and its head is sent for good. */
 	timeout_clear(&r->w->timeouts, &r->request_limit);
 	buf_fini(&r->request);

@@ -185,11 +185,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	tap_flush(arg);
 }
 
-/* Add a record; its head is filled in here. */
-static void tap_add(struct tap *t, enum tap_type type, void *record, size_t len)
+/* Add a record of what happened at mono_ns; its head is filled in here. */
+static void tap_add_of(struct tap *t, enum tap_type type, void *record, size_t len,
+		       uint64_t mono_ns, uint64_t now_ns)
 {
-	uint64_t now_ns = clock_mono_ns();
-	struct tap_record head = tap_record_head(type, len, now_ns);
+	struct tap_record head = tap_record_head(type, len, mono_ns);
 	char *at = tap_ring_add(&t->ring, len);
 
 	if (at == NULL)
@@ -197,6 +197,13 @@ static void tap_add(struct tap *t, enum tap_type type, void *record, size_t len)
 	memcpy(record, &head, sizeof(head));
 	memcpy(at, record, len);
 	tap_commit(t, now_ns);
+}
+
+static void tap_add(struct tap *t, enum tap_type type, void *record, size_t len)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	tap_add_of(t, type, record, len, now_ns, now_ns);
 }
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -264,6 +271,22 @@ void tap_begin(struct tap *t, uint64_t id, const struct conn *c, enum tap_part p
 	if (begin.head_len > 0)
 		memcpy(begin.head, head, begin.head_len);
 	tap_add(t, TAP_BEGIN, &begin, sizeof(begin));
+}
+
+void tap_begun(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,
+	       uint8_t attempt, uint64_t start_mono_ns)
+{
+	struct tap_begin begin = {
+		.id = id,
+		.conn = c->id,
+		.first = first,
+		.nth = c->nth,
+		.part = (uint8_t)part,
+		.attempt = attempt,
+	};
+
+	if (tap_active(t))
+		tap_add_of(t, TAP_BEGIN, &begin, sizeof(begin), start_mono_ns, clock_mono_ns());
 }
 
 void tap_progress(struct tap *t, struct tap_throttle *last, uint64_t id, const struct conn *c,

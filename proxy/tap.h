@@ -40,6 +40,10 @@ void tap_close(struct tap *t, const struct conn *c, const char *end);
 void tap_begin(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,
 	       uint8_t attempt, const char *head, size_t head_len);
 
+/* The same of a part that began before the tracer came, in an exchange that began at start_mono_ns. */
+void tap_begun(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,
+	       uint8_t attempt, uint64_t start_mono_ns);
+
 /*
  * Throttled here: passes on every 64 KiB, at most 10 a second a direction (last: kept by the
  * caller).
@@ -58,8 +62,8 @@ void tap_part(struct tap *t, uint64_t id, const struct conn *c, enum tap_part pa
 void tap_end(struct tap *t, const struct exchange_record *x);
 
 /*
- * After an exchange on it: send the connection's position if the tracer has asked for it and has
- * not said anchored. Cheap when nobody asked.
+ * After an exchange on it, or a request to a backend: send the connection's position if the tracer
+ * has asked for it and has not said anchored. Cheap when nobody asked.
  */
 void tap_position(struct tap *t, const struct conn *c);
 

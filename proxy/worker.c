@@ -185,6 +185,17 @@ void worker_adopt(struct worker *w, int fd, const struct addr *local, const stru
 		atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 }
 
+/* The connections there are, then what has begun on them. */
+static void worker_tell_tracer(struct worker *w, int fd)
+{
+	const struct client *c;
+
+	tap_attach(w->tap, fd);
+	TAILQ_FOREACH(c, &w->clients, link)
+		if (c->relay != NULL)
+			relay_tell_begun(c->relay);
+}
+
 static void worker_handle(struct worker *w, struct worker_message *m)
 {
 	switch (m->kind) {
@@ -201,7 +212,7 @@ static void worker_handle(struct worker *w, struct worker_message *m)
 			acceptor_start(w->acceptor);
 		break;
 	case WORKER_MSG_TAP:
-		tap_attach(w->tap, m->fd);
+		worker_tell_tracer(w, m->fd);
 		break;
 	case WORKER_MSG_RESOLVED:
 		worker_resolved(w);

@@ -136,6 +136,8 @@ struct tap_position {
 };
 
 /*
+ * On attach, told again of what runs, with the time at which the exchange began.
+ *
  * The first byte of a client's request, of each backend attempt, of a response (on both legs: the
  * proxy's response to the client may begin before or without the backend's), and of each way of a
  * tunnel. What follows on that direction from `first` belongs to id until a part or an end says
@@ -205,7 +207,10 @@ struct tap_attach {
 
 /* TAP_READY, TAP_BUSY: no more than the head. */
 
-/* Ask for the position of conn, after each of its exchanges until anchored; 0: of every connection. */
+/*
+ * Ask for the position of conn, now and until anchored after each of its exchanges, and to a backend
+ * also after each request; 0: of every connection.
+ */
 struct tap_ask {
 	struct tap_record r;
 	uint64_t conn;
