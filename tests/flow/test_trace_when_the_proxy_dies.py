@@ -29,20 +29,12 @@ def process_gone(pid, timeout_s=10):
     return False
 
 
-def tracer_of(front):
-    """Its pid: the proxy's one child."""
-    with open(f"/proc/{front.pid}/task/{front.pid}/children", encoding="ascii") as f:
-        children = f.read().split()
-    assert len(children) == 1, children
-    return int(children[0])
-
-
 def test_sigkill_with_open_connections(origin, proxy, peer, tmp_path):
     backend = origin(traffic.answer_by_target)
     backend.forgive = True
     front = proxy(backend, trace=True)
     front.expected_status = -9
-    tracer = tracer_of(front)
+    tracer = trace.tracer_of(front)
     clients = [peer(front) for _ in range(3)]
     for client in clients:
         assert client.get("/size/100").status == 200
@@ -87,7 +79,7 @@ def test_sigkill_within_an_exchange(origin, proxy, peer):
     backend.forgive = True
     front = proxy(backend, trace=True)
     front.expected_status = -9
-    tracer = tracer_of(front)
+    tracer = trace.tracer_of(front)
     client = peer(front)
     client.send(peers.request("/", body=b"x" * 5000, method="POST"))
     backend.wait_requests(1)
@@ -111,7 +103,7 @@ def test_terminated_in_the_middle_of_traffic(origin, proxy, tmp_path):
     backend = origin(traffic.answer_by_target)
     front = proxy(backend, trace=True)
     traffic.run(front, kinds=(traffic.keep_alive, traffic.large))
-    tracer = tracer_of(front)
+    tracer = trace.tracer_of(front)
     front.stop()
     assert process_gone(tracer, 1)
     trace.check_folder(front.trace_dir)
@@ -127,7 +119,7 @@ def test_tracer_killed_leaves_readable_files_and_is_started_again(origin, proxy,
     assert client.get("/one").status == 200
     client.close()
     trace.settle(0.5)  # more than the time between two flushes
-    os.kill(tracer_of(front), 9)
+    os.kill(trace.tracer_of(front), 9)
     client = peer(front)
     assert client.get("/two").status == 200
     client.close()

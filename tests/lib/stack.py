@@ -240,10 +240,10 @@ class Sleeper(Process):
 
 
 class Tool(Process):
-    """One of build/tools, which says where it listens."""
+    """One of build/tools, which says where it listens. wrapper: a command that execs the rest."""
 
-    def __init__(self, name, *arguments):
-        super().__init__([program(os.path.join("tools", name)), *arguments],
+    def __init__(self, name, *arguments, wrapper=()):
+        super().__init__([*wrapper, program(os.path.join("tools", name)), *arguments],
                          stdout=subprocess.PIPE)
         line = self.child.stdout.readline().decode()
         match = re.match(r"listening on (.*):(\d+)\s*$", line)

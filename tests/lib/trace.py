@@ -52,9 +52,9 @@ def dump_of(folder, name="dump.pcapng"):
 class Capture(stack.Process):
     """`flowtrace capture` attached to a running proxy."""
 
-    def __init__(self, tap, out, *options, wait=True):
-        super().__init__([stack.program("flowtrace"), "capture", "--tap", str(tap), "--out",
-                          str(out), *options])
+    def __init__(self, tap, out, *options, wait=True, wrapper=()):
+        super().__init__([*wrapper, stack.program("flowtrace"), "capture", "--tap", str(tap), "--out",
+                          str(out), *map(str, options)])
         if wait:
             self.wait_stderr(r"flowtrace: capturing on ")
 
@@ -66,6 +66,14 @@ class Capture(stack.Process):
             self.kill()
         assert not stack.REPORTS.search(self.stderr), self.stderr
         assert got == status, f"exit status {got}; it said:\n{self.stderr}"
+
+
+def tracer_of(front):
+    """Its pid: the proxy's one child."""
+    with open(f"/proc/{front.pid}/task/{front.pid}/children", encoding="ascii") as f:
+        children = f.read().split()
+    assert len(children) == 1, children
+    return int(children[0])
 
 
 def wait_flows(folder, count, timeout_s=15):
@@ -183,15 +191,17 @@ def assert_offline_same(front, tmp_path, options=()):
 
 class Segments:
     """The TCP segments of a dump as tshark's fields tell, by stream and direction. `seq` and `ack`
-    count from the initial number, in 32 bits, where a SYN or its answer is in the dump."""
+    count from the initial number, in 32 bits, where a SYN or its answer is in the dump, or where
+    `isns` has it: {(sender, receiver): number}."""
 
     FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst",
               "ipv6.dst", "tcp.dstport", "tcp.seq_raw", "tcp.len", "tcp.ack_raw", "tcp.flags",
               "frame.time_epoch")
 
-    def __init__(self, path):
+    def __init__(self, path, isns=None):
         self.rows = []
         self.streams = {}
+        self.isns = isns or {}
         for row in capture.tshark_fields(path, *self.FIELDS, display_filter="tcp",
                                          options=("-o", "tcp.desegment_tcp_streams:FALSE")):
             self._add({
@@ -211,6 +221,9 @@ class Segments:
             isn.setdefault(row["from"], row["seq"])
             if acks:
                 isn.setdefault(row["to"], row["ack"] - 1)
+        for ends in ((row["from"], row["to"]), (row["to"], row["from"])):
+            if ends in self.isns:
+                isn.setdefault(ends[0], self.isns[ends])
         isn.setdefault(row["from"], row["seq"] - 1)
         if acks:
             isn.setdefault(row["to"], row["ack"] - 1)
