@@ -79,7 +79,7 @@ static void place_payload(const struct decoder *d, uint32_t framed, struct segme
 /* Wireshark counts the length of a segment also when its header says that it is too short for one. */
 static enum decode_layer header_alone(struct decoder *d, uint32_t framed, uint32_t header_len)
 {
-	bool is_known = !d->header_only && header_len <= framed;
+	bool is_known = !d->is_quoted && !d->is_cut && header_len <= framed;
 
 	d->seg->is_short = header_len < TCP_HEADER;
 	d->seg->payload_framed = is_known ? framed - header_len : SEGMENT_NO_LEN;
@@ -95,7 +95,7 @@ static enum decode_layer decode_tcp(struct decoder *d)
 	uint16_t length_flags;
 
 	if (cursor_left(&h) < TCP_HEADER_CUT)
-		return decoder_end(d, d->wire_left < TCP_HEADER_CUT && !d->header_only
+		return decoder_end(d, d->wire_left < TCP_HEADER_CUT && !d->is_quoted
 					      ? DECODE_MALFORMED
 					      : DECODE_CUT);
 	seg->src.port = cursor_be16(&h);
@@ -106,7 +106,7 @@ static enum decode_layer decode_tcp(struct decoder *d)
 	seg->flags = (uint8_t)length_flags;
 	seg->window = cursor_be16(&h);
 	header_len = (length_flags >> 12U) * 4U;
-	if (d->header_only || header_len < TCP_HEADER || header_len > framed)
+	if (d->is_quoted || d->is_cut || header_len < TCP_HEADER || header_len > framed)
 		return header_alone(d, framed, header_len);
 	cursor_skip(&h, 2);
 	seg->urgent = cursor_be16(&h);

@@ -146,8 +146,8 @@ static enum decode_layer read_fragment(struct decoder *d, uint8_t protocol, uint
 
 	if (next == LAYER_END)
 		return LAYER_END;
-	if (d->header_only || cursor_left(&d->c) < d->wire_left) {
-		d->header_only = true;
+	if (d->is_quoted || cursor_left(&d->c) < d->wire_left) {
+		d->is_cut = true;
 		return off == 0 && d->ip_version == 4 ? next : decoder_end(d, DECODE_FRAGMENT);
 	}
 	if (d->fragments == NULL)
@@ -194,6 +194,7 @@ enum decode_layer decode_ip4(struct decoder *d)
 	if ((fragment & 0x3fff) != 0)
 		return read_fragment(d, protocol, d->seg->ip_id, (fragment & 0x1fffU) * 8,
 				     (fragment & 0x2000) != 0);
+	d->is_cut = false; /* what was cut is a carrier of this */
 	return decode_protocol(d, protocol);
 }
 
@@ -299,7 +300,7 @@ static enum decode_layer read_quote(struct decoder *d, uint32_t quoting, enum de
 		return LAYER_END;
 	if (type >= 32 || (quoting >> type & 1) == 0)
 		return decoder_end(d, DECODE_OTHER);
-	d->header_only = true;
+	d->is_quoted = true;
 	return quoted;
 }
 

@@ -51,7 +51,8 @@ struct decoder {
 	uint16_t vlan;       /* of the outermost tag but a provider's */
 	uint8_t ip_version;  /* of the innermost datagram */
 	bool length_unknown; /* IPv6 payload length 0: a jumbo option may tell */
-	bool header_only;    /* the segment's length is not known here: see DECODE_HEADER */
+	bool is_quoted;      /* by an ICMP error: the segment's length is not known */
+	bool is_cut;         /* nor is it in a fragment that was not captured whole */
 	bool is_joined;      /* the bytes at hand are a datagram joined from fragments */
 	enum decode_result result;
 	const uint8_t *start;

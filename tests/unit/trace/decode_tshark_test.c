@@ -392,3 +392,9 @@ Test(decode_tshark, cut_by_a_snap_length)
 {
 	compare_random(4711, true);
 }
+
+/* Among them a whole datagram in the first fragment of a cut one: its length is known. */
+Test(decode_tshark, carriers_cut_by_a_snap_length)
+{
+	compare_random(1402, true);
+}
