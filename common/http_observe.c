@@ -116,11 +116,17 @@ static bool next_line(const char *bytes, uint32_t len, uint32_t *at, struct line
 	return line->end > line->off;
 }
 
+/* White space, and the ends of folded lines. */
+static bool is_space(char c)
+{
+	return http_is_blank(c) || c == '\r' || c == '\n';
+}
+
 static struct http_slice trimmed(const char *bytes, uint32_t off, uint32_t end)
 {
-	while (end > off && http_is_blank(bytes[end - 1]))
+	while (end > off && is_space(bytes[end - 1]))
 		end--;
-	while (off < end && http_is_blank(bytes[off]))
+	while (off < end && is_space(bytes[off]))
 		off++;
 	return (struct http_slice){off, end - off};
 }
@@ -152,6 +158,20 @@ static bool start_line(struct http_head *h, const char *bytes, const struct line
 	return h->target.len > 0;
 }
 
+/* As http_list_next(), over folded lines. */
+static bool next_member(const char **at, const char *end, const char **member, size_t *len)
+{
+	if (!http_list_next(at, end, member, len))
+		return false;
+	while (*len > 0 && is_space(**member)) {
+		(*member)++;
+		(*len)--;
+	}
+	while (*len > 0 && is_space((*member)[*len - 1]))
+		(*len)--;
+	return true;
+}
+
 /* What the fields say of the body and of what follows. */
 struct facts {
 	uint32_t lengths;
@@ -169,7 +189,7 @@ static void length_read(struct facts *f, const char *at, size_t len)
 	uint64_t length;
 	size_t n;
 
-	while (http_list_next(&at, end, &member, &n)) {
+	while (next_member(&at, end, &member, &n)) {
 		bool valid = http_digits_read(member, n, INT64_MAX, &length);
 
 		if (!valid || (f->lengths > 0 && f->length != length))
@@ -194,7 +214,7 @@ static void field_read(struct http_head *h, struct facts *f, const char *bytes,
 		break;
 	case HTTP_FIELD_TRANSFER_ENCODING:
 		f->coded = true;
-		while (http_list_next(&at, end, &member, &n))
+		while (next_member(&at, end, &member, &n))
 			f->chunked = http_text_is(member, n, "chunked");
 		break;
 	case HTTP_FIELD_CONNECTION:
