@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "trace/flow.h"
+#include "trace/seqnum.h"
 
 #define MS 1000ULL /* times are microseconds */
 #define PA (TCP_PSH | TCP_ACK)
@@ -418,6 +419,63 @@ Test(label, a_late_packet)
 	cr_expect_eq(l.place.number, 0);
 	cr_expect_eq(l.place.ws.seq, 51);
 	flow_table_free(l.flows);
+}
+
+#define PICK(list) ((list)[(size_t)rand() % ARRAY_LEN(list)])
+
+/* Segments of any sense or none, near where both sides stand. */
+static void random_segment(struct segment *seg, struct label_facts *map, unsigned from,
+			   uint32_t next[2])
+{
+	static const uint8_t flags[] = {TCP_SYN, TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST, 0};
+	static const uint32_t lens[] = {0, 0, 0, 1, 100, 100, 1448};
+	static const uint32_t offs[] = {0, 0, 0, 0, 0, 0, 0, 0, -1U, -100U, -1448U, 100};
+	static const uint32_t windows[] = {0, 1448, 60000, 60000, 60000, 60000};
+	uint32_t len = PICK(lens), end;
+
+	*seg = (struct segment){.ts_ns = seg->ts_ns + (uint64_t)(rand() % 1000) * 100000,
+				.flags = rand() % 20 == 0 ? PICK(flags) : TCP_ACK,
+				.seq = next[from] + PICK(offs),
+				.ack = next[1 - from] + PICK(offs),
+				.ip_id = (uint32_t)rand() % 65536,
+				.has_ts = rand() % 2 == 0,
+				.tsval = (uint32_t)rand() % 4,
+				.sack_permitted = true,
+				.sack_count = rand() % 12 == 0,
+				.payload_len = len};
+	seg->sack[0].left = seg->ack + 1448;
+	seg->sack[0].right = seg->ack + 2896;
+	end = seg->seq + len;
+	*map = (struct label_facts){.is_copy = rand() % 50 == 0, .is_again = rand() % 50 == 0};
+	map->new_bytes = seq_after(end, next[from]) ? MIN(len, end - next[from]) : 0;
+	map->old_bytes = len - map->new_bytes;
+	map->window = PICK(windows);
+	if (seq_after(end, next[from]))
+		next[from] = end;
+}
+
+Test(label, the_short_way_and_the_long_one_agree)
+{
+	struct label fast = {0}, slow = {0};
+	uint32_t next[2] = {0xffffff00U, 77};
+	struct segment seg = {.ts_ns = 1000000};
+	struct label_facts map;
+
+	srand(20261124);
+	for (unsigned i = 0; i < 200000; i++) {
+		unsigned from = (unsigned)rand() % 2;
+
+		random_segment(&seg, &map, from, next);
+		cr_assert_eq(label_add(&fast, &seg, from, &map),
+			     label_closely(&slow, &seg, from, &map), "segment %u", i);
+		if (i % 1000 != 0)
+			continue;
+		label_fini(&fast);
+		label_fini(&slow);
+		fast = slow = (struct label){0};
+	}
+	label_fini(&fast);
+	label_fini(&slow);
 }
 
 Test(label, every_word_once)
