@@ -7,6 +7,9 @@
  *   the dump notes them, see anchor_note.h), "none". It counts for an exchange when the packet that
  *   proved it is stamped up to `settled`. Parts of a direction without are null; bytes that passed
  *   before the capture are missing_bytes, and acked_in is null when the ACK may have as well.
+ *   "first-packet" (without a log): offsets count from the first packet of the connection.
+ * - Without a log `run` and `backend` are null, "client" is the only leg, and `close` is by "client" or
+ *   "server".
  * - `handshake` stands on a leg only for the first exchange on its connection (nth 1); its frames
  *   are those that were seen, `us` is null unless the SYN and the last ACK both were.
  * - `acked_us` runs from the first frame that carried the last byte to the first ACK that covers
@@ -24,6 +27,8 @@
  * - `lost_us` stands only when bytes of the exchange were held up: for each phase in which they were
  *   {"retransmission": us, "zero_window": us}, at most as long as the phase (waits.h says from when
  *   to when); both may be part of the same time.
+ * - In conns.ndjson a connection that was found by its bytes has "matched":"bytes" and "wire", the
+ *   addresses that the packets have.
  * - In conns.ndjson `conn`, `run`, `opened` are null for a connection to a listener that the proxy
  *   never told of; `ids` are the first 1000. `ws_shift` is what has to be added, modulo 2^32,
  *   to Wireshark's relative numbers to get ours: 0 where they are the same, else an object with a
