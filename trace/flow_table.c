@@ -417,7 +417,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 {
 	uint64_t hash = hash_addr(t->seed, &seg->src) + hash_addr(t->seed, &seg->dst);
 	struct flow_tuple *u = tuple_find(t, &seg->src, &seg->dst, hash);
-	bool first = u == NULL;
+	bool first = u == NULL, copy;
 	enum wslabel_place ws_place;
 	struct flow_node *n;
 	uint8_t end;
@@ -429,11 +429,12 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 		return false;
 	end = !addr_equal(&u->end[0], &seg->src);
 	n = u->current;
-	place->copy = is_copy(t, seg, u->print, end, &place->again) && n != NULL;
+	copy = is_copy(t, seg, u->print, end, &place->again) && n != NULL;
+	place->copy = copy;
 	ws_place = number_stream(t, u, seg, end, first);
 	wslabel_base(&u->ws, seg, end);
 	wslabel_add(&u->ws, seg, end, ws_place, &place->ws);
-	if (!place->copy) {
+	if (!copy) {
 		place->fresh = is_fresh(u, seg, end, first, ws_place) ||
 			       (n != NULL && flow_node_is_outlived(n, seg, end != u->opener));
 		if (place->fresh || n == NULL)
@@ -444,7 +445,7 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 	place->flow = &n->flow;
 	place->number = u->number;
 	place->from = end != u->opener;
-	if (place->copy) {
+	if (copy) {
 		locate_copy(n, seg, place);
 		return !concern_any(place) || concern_note(n, seg, place);
 	}

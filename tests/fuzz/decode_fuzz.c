@@ -44,6 +44,11 @@ static void check_segment(const struct packet *p, const struct segment *seg)
 	assert(seg->src.zero == 0 && seg->dst.zero == 0);
 }
 
+static bool same_bytes(const void *a, const void *b, size_t len)
+{
+	return memcmp(a, b, len) == 0;
+}
+
 /* What is read in one go is what the walk makes of it. */
 static void check_plain(const struct packet *p)
 {
@@ -54,7 +59,7 @@ static void check_plain(const struct packet *p)
 	if (!decode_plain(p, &plain))
 		return;
 	assert(decode_walk(NULL, p, &walked) == DECODE_TCP);
-	assert(memcmp(&plain, &walked, sizeof(plain)) == 0);
+	assert(same_bytes(&plain, &walked, sizeof(plain)));
 }
 
 static void check_place(const struct segment *seg, const struct flow_place *place)
