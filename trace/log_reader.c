@@ -310,7 +310,9 @@ static void get_line(struct parse *p, const json_t *line, struct exchange_record
 {
 	*x = (struct exchange_record){0};
 	(void)get_number(p, line, "v", 1, 1);
-	x->run = (uint32_t)get_hex(p, line, "run", 1, 8);
+	/* null: analyze has written the line from packets, no proxy ran */
+	if (!json_is_null(json_object_get(line, "run")))
+		x->run = (uint32_t)get_hex(p, line, "run", 1, 8);
 	x->id = get_hex(p, line, "id", 16, 16);
 	x->start_ns = get_clock(p, line, "start");
 	get_text(p, line, "method");

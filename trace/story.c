@@ -66,9 +66,17 @@ static const char *peer_word(enum tap_leg which)
 	return which == TAP_CLIENT ? "client" : "backend";
 }
 
-/* "client -> proxy" */
-static const char *direction(const struct evidence_row *row)
+/* Read from packets alone: the other end of "client" is the server. */
+static bool has_no_proxy(const struct story *t)
 {
+	return t->facts.exchange_count > 0 && t->facts.exchanges[0].flow.run[0] == '\0';
+}
+
+/* "client -> proxy" */
+static const char *direction(const struct story *t, const struct evidence_row *row)
+{
+	if (has_no_proxy(t))
+		return row->by_proxy ? "server -> client" : "client -> server";
 	if (row->which == TAP_CLIENT)
 		return row->by_proxy ? "proxy -> client" : "client -> proxy";
 	return row->by_proxy ? "proxy -> backend" : "backend -> proxy";
@@ -84,7 +92,7 @@ static void print_segment(const struct story *t, const struct evidence_row *row)
 		snprintf(ack, sizeof(ack), " ack %" PRId64, row->ack);
 	fprintf(t->out,
 		"    frame %-5u %5" PRIu64 ".%03" PRIu64 " ms  %-16s  %-13s seq %" PRId64 "%s%s\n",
-		row->frame, us / 1000, us % 1000, direction(row),
+		row->frame, us / 1000, us % 1000, direction(t, row),
 		ladder_flags_text(row->flags, flags), row->seq, ack,
 		row->len > 0 ? " with data" : "");
 }
@@ -204,6 +212,11 @@ static void tell_exchange(const struct story *t, unsigned i)
 	if (flow->total_us >= 0)
 		fprintf(t->out, "  %s", screen_us(flow->total_us, us));
 	fprintf(t->out, "\n");
+	if (has_no_proxy(t)) {
+		tell_part(t, "client -> server", "request", &flow->client.part[PART_REQUEST]);
+		tell_part(t, "server -> client", "response", &flow->client.part[PART_RESPONSE]);
+		return;
+	}
 	tell_part(t, "client -> proxy", "request", &flow->client.part[PART_REQUEST]);
 	tell_part(t, "proxy -> backend", "request", &flow->backend.part[PART_REQUEST]);
 	tell_part(t, "backend -> proxy", "response", &flow->backend.part[PART_RESPONSE]);
@@ -280,7 +293,7 @@ static void tell_piggyback(const struct story *t, const struct evidence_row *row
 	const struct evidence_item *ack = item_of(&t->facts, row, EVIDENCE_ACK);
 	const struct evidence_item *data = item_of(&t->facts, row, EVIDENCE_DATA);
 
-	fprintf(t->out, "    frame %-5u %-16s carries ", row->frame, direction(row));
+	fprintf(t->out, "    frame %-5u %-16s carries ", row->frame, direction(t, row));
 	if (data != NULL)
 		fprintf(t->out, "%s %u", part_word(data->part), data->tag + 1);
 	else
@@ -363,7 +376,9 @@ static void tell_files(const struct story *t)
 	char text[2 * PATH_MAX + 64];
 
 	heading(t, "6. The files, and how to look further");
-	tell_file(t, t->paths->proxy, "what the proxy did: one line per request");
+	tell_file(t, t->paths->proxy,
+		  has_no_proxy(t) ? "what was asked and answered: one line per request"
+				  : "what the proxy did: one line per request");
 	tell_file(t, t->paths->flows, "the same requests on the wire, frame by frame");
 	tell_file(t, t->paths->conns, "one line per TCP connection");
 	tell_file(t, f->dump, "the packets; each names its requests in a comment");
@@ -410,7 +425,7 @@ static void check_conn(struct story *t, const struct story_conn *c)
 {
 	const char *leg = peer_word(c->row.leg);
 
-	if (c->row.run[0] == '\0')
+	if (c->row.anchor[0] == '\0')
 		add_gap(t, "%s connection %" PRIu64 ": no line in conns.ndjson", leg, c->row.conn);
 	else if (!c->row.handshake.there)
 		add_gap(t, "%s connection %" PRIu64 ": handshake not captured", leg, c->row.conn);

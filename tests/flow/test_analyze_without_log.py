@@ -70,6 +70,18 @@ def test_every_leg_agrees(traced, tmp_path):
         assert line["end"] in ("bad-request", "client-eof", "client-reset", "header-timeout"), line
     assert compared["client"] > 40 and compared["backend"] > 40
     check_lines(found)
+    check_read_again(found, trace.dump_of(traced.trace_dir), tmp_path / "again")
+
+
+def check_read_again(found, dump, out):
+    """What stands in place of the log is a log."""
+    lines, _ = trace.analyze(found, out, dump)
+    told = {line["id"]: line for line in trace.flows(found)}
+    assert {line["id"] for line in lines} == set(told)
+    for line in lines:
+        if line["end"] == "done":
+            for part in PARTS:
+                assert line["client"][part] == told[line["id"]]["client"][part]
 
 
 def check_lines(found):
