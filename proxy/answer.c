@@ -13,8 +13,8 @@
 
 #include "common/attrib.h"
 #include "common/media_type.h"
-#include "proxy/date.h"
 #include "common/put.h"
+#include "proxy/date.h"
 
 #define BODY_MAX      1024
 #define STATUS_ERROR  400

@@ -11,8 +11,8 @@
 #include <assert.h>
 
 #include "common/http_fields.h"
-#include "proxy/date.h"
 #include "common/put.h"
+#include "proxy/date.h"
 
 /* Status line, Date, Content-Type, Content-Length, Connection, and the request line's version. */
 #define REFLECTION_ADDED_MAX 256

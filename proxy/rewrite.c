@@ -18,8 +18,8 @@
 #include <string.h>
 
 #include "common/http_fields.h"
-#include "proxy/date.h"
 #include "common/put.h"
+#include "proxy/date.h"
 
 struct writer {
 	char *at;

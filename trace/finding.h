@@ -76,7 +76,7 @@ struct finding {
 	/* Of which so much was lost by waiting: only when has_lost. */
 	bool has_lost;
 	uint64_t lost_us[PHASES][WAIT_KINDS];
-	struct waits waits; /* of all legs */
+	struct waits waits;    /* of all legs */
 	uint64_t lost_from_ns; /* losses later than this concern it */
 	uint64_t drops;
 	uint64_t tap_drops; /* records of the tap that were lost while it ran */

@@ -17,8 +17,8 @@
 #include "common/exchange_record.h"
 #include "trace/part.h"
 #include "trace/phases.h"
-#include "trace/waits.h"
 #include "trace/stream.h"
+#include "trace/waits.h"
 
 #define ROW_KEY_MAX       20 /* ids and runs, NUL included */
 #define ROW_WORD_MAX      32
@@ -96,7 +96,7 @@ struct flow_row {
 	int64_t phases_us[PHASES];
 	char *phases_why;
 	int64_t lost_us[PHASES][WAIT_KINDS]; /* 0: nothing */
-	char *overlap; /* JSON text; NULL also when empty */
+	char *overlap;                       /* JSON text; NULL also when empty */
 	char *verdict;
 	uint64_t drops;
 };

@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-import capture
 import log
 import trace
 import traffic

@@ -84,14 +84,14 @@ Test(flow_states, half_close)
 	up(&b, A, 1042, 5101, 0);
 	expect(f, .first = 1, .last = 7, .packets = 7, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_FIN, .history = "ShADFad",
-	       .side = {{1000, .data = 4, .fin = 4, .fin_ack = 5, .sent = 40, .acked = 5},
-			{5000, .data = 6, .sent = 100, .acked = 7}});
+	       .side = {{.isn = 1000, .data = 4, .fin = 4, .fin_ack = 5, .sent = 40, .acked = 5},
+			{.isn = 5000, .data = 6, .sent = 100, .acked = 7}});
 	down(&b, F, 5101, 1042, 0);
 	up(&b, A, 1042, 5102, 0);
 	expect(f, .first = 1, .last = 9, .packets = 9, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_FIN, .closed = 9, .history = "ShADFadf",
-	       .side = {{1000, .data = 4, .fin = 4, .fin_ack = 5, .sent = 40, .acked = 5},
-			{5000, .data = 6, .fin = 8, .fin_ack = 9, .sent = 100, .acked = 7}});
+	       .side = {{.isn = 1000, .data = 4, .fin = 4, .fin_ack = 5, .sent = 40, .acked = 5},
+			{.isn = 5000, .data = 6, .fin = 8, .fin_ack = 9, .sent = 100, .acked = 7}});
 	flow_table_free(b.t);
 }
 
@@ -108,7 +108,8 @@ Test(flow_states, simultaneous_close)
 	down(&b, A, 5002, 1002, 0);
 	expect(f, .first = 1, .last = 8, .packets = 8, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_FIN, .closed_by = 1, .closed = 7, .history = "ShAfFa",
-	       .side = {{1000, .fin = 5, .fin_ack = 7}, {5000, .fin = 4, .fin_ack = 6}});
+	       .side = {{.isn = 1000, .fin = 5, .fin_ack = 7},
+			{.isn = 5000, .fin = 4, .fin_ack = 6}});
 	flow_table_free(b.t);
 }
 
@@ -127,7 +128,8 @@ Test(flow_states, simultaneous_open)
 	up(&b, P, 1001, 5001, 10);
 	down(&b, A, 5001, 1011, 0);
 	expect(f, .first = 1, .last = 6, .packets = 6, .syn = 1, .syn_ack = 3, .ack = 4,
-	       .history = "SshHDa", .side = {{1000, .data = 5, .sent = 10, .acked = 6}, {5000}});
+	       .history = "SshHDa",
+	       .side = {{.isn = 1000, .data = 5, .sent = 10, .acked = 6}, {.isn = 5000}});
 	flow_table_free(b.t);
 }
 
@@ -139,7 +141,7 @@ Test(flow_states, reset_before_the_last_ack)
 	down(&b, S | A, 5000, 1001, 0);
 	up(&b, R, 1001, 0, 0);
 	expect(f, .first = 1, .last = 3, .packets = 3, .syn = 1, .syn_ack = 2, .how = FLOW_RST,
-	       .closed = 3, .history = "ShR", .side = {{1000, .rst = 3}, {5000}});
+	       .closed = 3, .history = "ShR", .side = {{.isn = 1000, .rst = 3}, {.isn = 5000}});
 	flow_table_free(b.t);
 }
 
@@ -156,7 +158,7 @@ Test(flow_states, reset_while_data_is_on_its_way)
 	up(&b, R, 1201, 0, 0);
 	expect(f, .first = 1, .last = 8, .packets = 8, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_RST, .closed_by = 1, .closed = 5, .history = "ShADrR",
-	       .side = {{1000, .data = 4, .rst = 8, .sent = 200}, {5000, .rst = 5}});
+	       .side = {{.isn = 1000, .data = 4, .rst = 8, .sent = 200}, {.isn = 5000, .rst = 5}});
 	cr_expect_eq(stream_acked_ns(f->side[0].stream, 100), 5 * MS);
 	flow_table_free(b.t);
 }
@@ -173,13 +175,14 @@ Test(flow_states, reset_after_half_close)
 	up(&b, R, 1002, 0, 0);
 	expect(f, .first = 1, .last = 7, .packets = 7, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_FIN, .closed = 7, .history = "ShAFadR",
-	       .side = {{1000, .fin = 4, .fin_ack = 5, .rst = 7}, {5000, .data = 6, .sent = 100}});
+	       .side = {{.isn = 1000, .fin = 4, .fin_ack = 5, .rst = 7},
+			{.isn = 5000, .data = 6, .sent = 100}});
 	down(&b, F, 5101, 1002, 0); /* it had left before the RST came */
 	cr_expect_eq(b.place.flow, f);
 	expect(f, .first = 1, .last = 8, .packets = 8, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_FIN, .closed = 7, .history = "ShAFadRf",
-	       .side = {{1000, .fin = 4, .fin_ack = 5, .rst = 7},
-			{5000, .data = 6, .fin = 8, .sent = 100}});
+	       .side = {{.isn = 1000, .fin = 4, .fin_ack = 5, .rst = 7},
+			{.isn = 5000, .data = 6, .fin = 8, .sent = 100}});
 	flow_table_free(b.t);
 }
 
@@ -197,7 +200,8 @@ Test(flow_states, reset_when_all_is_over)
 	cr_expect_eq(b.place.flow, f);
 	expect(f, .first = 1, .last = 8, .packets = 8, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_FIN, .closed = 6, .history = "ShAFfr",
-	       .side = {{1000, .fin = 4, .fin_ack = 5}, {5000, .fin = 5, .fin_ack = 6, .rst = 7}});
+	       .side = {{.isn = 1000, .fin = 4, .fin_ack = 5},
+			{.isn = 5000, .fin = 5, .fin_ack = 6, .rst = 7}});
 	flow_table_free(b.t);
 }
 
@@ -214,13 +218,14 @@ Test(flow_states, fin_of_an_earlier_connection_behind_the_syn)
 	cr_expect_eq(b.place.data.new_bytes, 0);
 	cr_expect_eq(b.place.acked_past, 0);
 	expect(f, .first = 1, .last = 2, .packets = 2, .syn = 1, .history = "S",
-	       .side = {{900000}, {0}});
+	       .side = {{.isn = 900000}, {.isn = 0}});
 	down(&b, S | A, 70000, 900001, 0);
 	up(&b, P, 900001, 70001, 10);
 	down(&b, F, 70001, 900011, 0);
 	expect(f, .first = 1, .last = 5, .packets = 5, .syn = 1, .syn_ack = 3, .ack = 4,
 	       .how = FLOW_FIN, .closed_by = 1, .history = "ShDf",
-	       .side = {{900000, .data = 4, .sent = 10, .acked = 5}, {70000, .fin = 5}});
+	       .side = {{.isn = 900000, .data = 4, .sent = 10, .acked = 5},
+			{.isn = 70000, .fin = 5}});
 	flow_table_free(b.t);
 }
 
@@ -236,7 +241,7 @@ Test(flow_states, challenge_is_refused_and_the_connection_made)
 	down(&b, S | A, 70000, 900001, 0);
 	up(&b, A, 900001, 70001, 0);
 	expect(f, .first = 1, .last = 6, .packets = 6, .syn = 1, .syn_ack = 5, .ack = 6,
-	       .history = "ShA", .side = {{900000}, {70000}});
+	       .history = "ShA", .side = {{.isn = 900000}, {.isn = 70000}});
 	up(&b, R, 900001, 0, 0); /* its own */
 	cr_expect_eq(f->how, FLOW_RST);
 	cr_expect_eq(f->side[0].rst_frame, 7);
@@ -250,10 +255,10 @@ Test(flow_states, reset_without_an_ack_answers_no_syn)
 
 	down(&b, R, 1002, 0, 0);
 	expect(f, .first = 1, .last = 2, .packets = 2, .syn = 1, .history = "S",
-	       .side = {{900000}, {0}});
+	       .side = {{.isn = 900000}, {.isn = 0}});
 	down(&b, R | A, 0, 900001, 0); /* this one does */
 	expect(f, .first = 1, .last = 3, .packets = 3, .syn = 1, .how = FLOW_RST, .closed_by = 1,
-	       .closed = 3, .history = "Sr", .side = {{900000}, {0, .rst = 3}});
+	       .closed = 3, .history = "Sr", .side = {{.isn = 900000}, {.isn = 0, .rst = 3}});
 	flow_table_free(b.t);
 }
 
@@ -273,7 +278,8 @@ Test(flow_states, syn_ack_was_lost)
 	down(&b, R, 5081, 0, 0); /* it has spoken: this is its own */
 	expect(f, .first = 1, .last = 5, .packets = 5, .syn = 1, .how = FLOW_RST, .closed_by = 1,
 	       .closed = 5, .history = "SDdAr",
-	       .side = {{1000, .data = 2, .sent = 50, .acked = 3}, {0, .data = 3, .rst = 5}});
+	       .side = {{.isn = 1000, .data = 2, .sent = 50, .acked = 3},
+			{.isn = 0, .data = 3, .rst = 5}});
 	flow_table_free(b.t);
 }
 
@@ -291,7 +297,8 @@ Test(flow_states, syn_ack_and_data_were_lost)
 	down(&b, F, 5081, 1061, 0);
 	expect(f, .first = 1, .last = 4, .packets = 4, .syn = 1, .how = FLOW_FIN, .closed_by = 1,
 	       .history = "SdDf",
-	       .side = {{1000, .data = 3, .sent = 60, .acked = 4}, {0, .data = 2, .fin = 4}});
+	       .side = {{.isn = 1000, .data = 3, .sent = 60, .acked = 4},
+			{.isn = 0, .data = 2, .fin = 4}});
 	cr_expect_eq(stream_acked_ns(f->side[0].stream, 50), 2 * MS);
 	flow_table_free(b.t);
 }
@@ -319,11 +326,11 @@ Test(flow_states, next_connection_without_its_handshake)
 	cr_expect(!b.place.fresh);
 	expect(one, .first = 1, .last = 10, .packets = 10, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .how = FLOW_FIN, .closed_by = 1, .closed = 7, .history = "ShADdfFat",
-	       .side = {{1000, .data = 4, .fin = 6, .fin_ack = 7, .sent = 311, .acked = 5},
-			{5000, .data = 5, .fin = 5, .fin_ack = 6, .sent = 582, .acked = 6}});
+	       .side = {{.isn = 1000, .data = 4, .fin = 6, .fin_ack = 7, .sent = 311, .acked = 5},
+			{.isn = 5000, .data = 5, .fin = 5, .fin_ack = 6, .sent = 582, .acked = 6}});
 	/* Wireshark goes on counting it as the same */
 	expect(two, .first = 11, .last = 12, .packets = 2, .history = "Dd",
-	       .side = {{0, .data = 11}, {0, .data = 12}});
+	       .side = {{.isn = 0, .data = 11}, {.isn = 0, .data = 12}});
 	flow_table_free(b.t);
 }
 
@@ -342,7 +349,8 @@ Test(flow_states, next_connection_without_its_handshake_after_a_reset)
 	cr_expect_eq(up(&b, A, 700101, 800001, 0), two);
 	cr_expect_eq(one->side[0].rst_frame, 0);
 	cr_expect_eq(one->side[1].rst_frame, 5);
-	expect(two, .first = 8, .last = 9, .packets = 2, .history = "Aa", .side = {{0}, {0}});
+	expect(two, .first = 8, .last = 9, .packets = 2, .history = "Aa",
+	       .side = {{.isn = 0}, {.isn = 0}});
 	flow_table_free(b.t);
 }
 
@@ -377,7 +385,8 @@ Test(flow_states, zero_window_and_probes)
 	cr_expect_eq(b.place.acked_from, 100);
 	cr_expect_eq(b.place.acked_past, 150);
 	expect(f, .first = 1, .last = 11, .packets = 11, .syn = 1, .syn_ack = 2, .ack = 3,
-	       .history = "ShADawT", .side = {{1000, .data = 4, .sent = 150, .acked = 11}, {5000}});
+	       .history = "ShADawT",
+	       .side = {{.isn = 1000, .data = 4, .sent = 150, .acked = 11}, {.isn = 5000}});
 	flow_table_free(b.t);
 }
 
@@ -400,7 +409,8 @@ Test(flow_states, keep_alives)
 	down(&b, A, 5001, 1101, 0);
 	cr_expect_eq(b.place.acked_past, 0);
 	expect(f, .first = 1, .last = 10, .packets = 10, .syn = 1, .syn_ack = 2, .ack = 3,
-	       .history = "ShADaT", .side = {{1000, .data = 5, .sent = 100, .acked = 8}, {5000}});
+	       .history = "ShADaT",
+	       .side = {{.isn = 1000, .data = 5, .sent = 100, .acked = 8}, {.isn = 5000}});
 	flow_table_free(b.t);
 }
 
@@ -430,7 +440,8 @@ Test(flow_states, sack_and_dsack)
 	down(&b, A, 5001, 1301, 0);
 	cr_expect_eq(b.place.acked_past, 0);
 	expect(f, .first = 1, .last = 11, .packets = 11, .syn = 1, .syn_ack = 2, .ack = 3,
-	       .history = "ShADaT", .side = {{1000, .data = 4, .sent = 300, .acked = 9}, {5000}});
+	       .history = "ShADaT",
+	       .side = {{.isn = 1000, .data = 4, .sent = 300, .acked = 9}, {.isn = 5000}});
 	cr_expect_eq(stream_acked_ns(f->side[0].stream, 100), 6 * MS);
 	cr_expect_eq(stream_acked_ns(f->side[0].stream, 101), 9 * MS);
 	flow_table_free(b.t);
@@ -455,8 +466,8 @@ Test(flow_states, acks_late_and_lost)
 		cr_expect_eq(stream_acked_ns(f->side[0].stream, past), (past <= 300 ? 8 : 10) * MS);
 	expect(f, .first = 1, .last = 10, .packets = 10, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .history = "ShADad",
-	       .side = {{1000, .data = 4, .sent = 400, .acked = 10},
-			{5000, .data = 10, .sent = 10}});
+	       .side = {{.isn = 1000, .data = 4, .sent = 400, .acked = 10},
+			{.isn = 5000, .data = 10, .sent = 10}});
 	flow_table_free(b.t);
 }
 
@@ -474,8 +485,8 @@ Test(flow_states, fast_open_taken)
 	cr_expect_eq(b.place.acked_past, 20);
 	expect(f, .first = 1, .last = 3, .packets = 3, .syn = 1, .syn_ack = 2, .ack = 3,
 	       .history = "SDhdA",
-	       .side = {{1000, .data = 1, .sent = 50, .acked = 2},
-			{5000, .data = 2, .sent = 20, .acked = 3}});
+	       .side = {{.isn = 1000, .data = 1, .sent = 50, .acked = 2},
+			{.isn = 5000, .data = 2, .sent = 20, .acked = 3}});
 	flow_table_free(b.t);
 }
 
@@ -493,7 +504,8 @@ Test(flow_states, fast_open_refused)
 	cr_expect_eq(b.place.data.new_bytes, 0);
 	down(&b, A, 5001, 1051, 0);
 	expect(f, .first = 1, .last = 4, .packets = 4, .syn = 1, .syn_ack = 2, .ack = 3,
-	       .history = "SDhTa", .side = {{1000, .data = 1, .sent = 50, .acked = 4}, {5000}});
+	       .history = "SDhTa",
+	       .side = {{.isn = 1000, .data = 1, .sent = 50, .acked = 4}, {.isn = 5000}});
 	flow_table_free(b.t);
 }
 
@@ -513,7 +525,8 @@ Test(flow_states, urgent_data)
 	cr_expect_eq(b.place.data.off, 12);
 	down(&b, A, 5001, 1043, 0);
 	expect(f, .first = 1, .last = 7, .packets = 7, .syn = 1, .syn_ack = 2, .ack = 3,
-	       .history = "ShADa", .side = {{1000, .data = 4, .sent = 42, .acked = 7}, {5000}});
+	       .history = "ShADa",
+	       .side = {{.isn = 1000, .data = 4, .sent = 42, .acked = 7}, {.isn = 5000}});
 	flow_table_free(b.t);
 }
 
@@ -544,7 +557,7 @@ Test(flow_states, copy_on_another_device_of_one_interface)
 	cr_expect(!b.place.copy);
 	cr_expect_eq(b.place.data.old_bytes, 10);
 	expect(f, .first = 1, .last = 4, .packets = 5, .syn = 1, .syn_ack = 2, .ack = 3,
-	       .history = "ShADT", .side = {{1000, .data = 4, .sent = 10}, {5000}});
+	       .history = "ShADT", .side = {{.isn = 1000, .data = 4, .sent = 10}, {.isn = 5000}});
 	flow_table_free(b.t);
 }
 

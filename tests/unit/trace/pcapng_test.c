@@ -58,7 +58,10 @@ static struct packet packet_of(const uint8_t *bytes, uint32_t len)
 			       .bytes = bytes};
 }
 
-#define COMMENT(text) {text, sizeof(text) - 1}
+#define COMMENT(text)                  \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
 
 /* Four packets: two comments; nothing; cut, outbound, behind drops; on the second interface. */
 static void add_packets(struct pcapng *w)
