@@ -474,7 +474,7 @@ static void analyze(struct analyze *a)
 	bool is_whole;
 
 	if (a->o->log != NULL)
-		a->match = match_new();
+		a->match = match_new(!can_read_again(a));
 	is_whole =
 		name_dump(a) && open_files(a) && open_log(a) && read_packets(a) && match_flows(a);
 	if (is_whole)

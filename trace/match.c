@@ -71,6 +71,8 @@ struct match {
 	struct match_binding *bindings;
 	size_t binding_count;
 	struct match_counters count;
+	bool is_once;   /* nothing is kept ... */
+	bool has_seen;  /* ... but this: an exchange was read */
 	bool is_second; /* the second pass */
 	bool is_full;   /* too much, or no memory: nothing is matched */
 };
@@ -134,6 +136,8 @@ static void on_opened(void *arg, const struct http_conn_view *c)
 	const struct flow *f = c->track->flow;
 	struct seen_flow *s;
 
+	if (m->is_once)
+		return;
 	m->flows = grow(m, m->flows, m->flow_count, &m->flow_cap, sizeof(*m->flows));
 	if (m->is_full)
 		return;
@@ -154,6 +158,7 @@ static void on_ended(void *arg, const struct http_conn_view *c, const struct htt
 	struct seen_flow *s = m->is_full ? NULL : flow_of(m, c);
 	struct fact *f;
 
+	m->has_seen = true;
 	if (s == NULL)
 		return;
 	s->last_ns = MAX(s->last_ns, c->track->flow->last_ns);
@@ -198,7 +203,7 @@ static void on_passed(void *arg, const struct http_conn_view *c, unsigned side, 
 	(void)off;
 }
 
-struct match *match_new(void)
+struct match *match_new(bool is_once)
 {
 	struct match *m = calloc(1, sizeof(*m));
 	const struct http_pairs_calls calls = {
@@ -212,6 +217,7 @@ struct match *match_new(void)
 
 	if (m == NULL)
 		return NULL;
+	m->is_once = is_once;
 	m->pairs = http_pairs_new(&calls);
 	if (m->pairs != NULL)
 		return m;
@@ -250,7 +256,7 @@ void match_unseen(struct match *m, uint32_t run, uint64_t conn)
 
 bool match_is_due(const struct match *m)
 {
-	return !m->is_full && m->conn_count > 0 && m->seen.count > 0;
+	return !m->is_full && m->conn_count > 0 && m->has_seen;
 }
 
 void match_counters(const struct match *m, struct match_counters *out)
@@ -509,7 +515,7 @@ static void bind_all(struct match *m)
 			m->count.ambiguous++;
 	}
 	free(chosen);
-	if (m->binding_count > 0)
+	if (m->bindings != NULL && m->binding_count > 0)
 		qsort(m->bindings, m->binding_count, sizeof(*m->bindings), by_frame);
 	m->count.matched = m->binding_count;
 }

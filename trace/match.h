@@ -26,7 +26,8 @@
 
 struct match;
 
-struct match *match_new(void) MUST_CHECK;
+/* is_once: there will be no second pass; it is only found out whether it would be worth while. */
+struct match *match_new(bool is_once) MUST_CHECK;
 void match_free(struct match *m);
 
 /* ---- the first pass ---- */

@@ -193,7 +193,7 @@ static void read_foreign(struct pipeline *p, struct track *t, const struct segme
 	const struct match_binding *b;
 	const struct flow *f = t->flow;
 
-	if (t->is_passed || (f->syn_frame == 0 && f->syn_ack_frame == 0))
+	if (t->is_passed || t->is_remnant || (f->syn_frame == 0 && f->syn_ack_frame == 0))
 		return;
 	b = match_get(p->o.match, f->first_frame);
 	if (b == NULL) {
