@@ -439,9 +439,9 @@ bool flow_table_add(struct flow_table *t, const struct segment *seg, struct flow
 			       (n != NULL && flow_node_is_outlived(n, seg, end != u->opener));
 		if (place->fresh || n == NULL)
 			n = incarnation_new(t, u, seg, end, place->fresh);
-		if (n == NULL)
-			return false;
 	}
+	if (n == NULL)
+		return false;
 	place->flow = &n->flow;
 	place->number = u->number;
 	place->from = end != u->opener;

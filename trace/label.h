@@ -105,10 +105,10 @@ struct label_facts {
 
 /* The words of the next segment, which side `from` has sent: a set of enum label_bit. */
 uint32_t label_add(struct label *l, const struct segment *seg, unsigned from,
-		   const struct label_facts *facts);
+		   const struct label_facts *map);
 
 /* The same without the short way that nearly all segments take; the answers are the same. */
 uint32_t label_closely(struct label *l, const struct segment *seg, unsigned from,
-		       const struct label_facts *facts);
+		       const struct label_facts *map);
 
 #endif
