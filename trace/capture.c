@@ -278,6 +278,9 @@ static bool handle_open(struct handle *h, const char *name,
 	}
 	if (!activate(h, options, err))
 		goto fail;
+	/* On `any` its header names the device: one packet seen on two is told from one sent twice. */
+	if (pcap_datalink(h->pcap) == DLT_LINUX_SLL)
+		(void)pcap_set_datalink(h->pcap, DLT_LINUX_SLL2);
 	if (!link_of_dlt(pcap_datalink(h->pcap), &h->link)) {
 		snprintf(err, CAPTURE_ERROR_MAX, "%s: link layer %d is not known here", name,
 			 pcap_datalink(h->pcap));

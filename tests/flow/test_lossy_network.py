@@ -27,8 +27,11 @@ def test_without_rules_nothing_is_lost(lossy, origin, proxy):
     _, front = calm.front(origin, proxy, traffic.answer_by_target, trace=False)
     calm.run_clients(front, [get_many(20)] * 2)
     for link in (calm.client_link, calm.backend_link):
+        until = time.monotonic() + 10
+        while any(each["frames"] != each["passed"] for each in link.counters().values()):
+            assert time.monotonic() < until, link.counters()  # the last ones are on their way
         for way, count in link.counters().items():
-            assert count["frames"] == count["passed"] > 40, (way, count)
+            assert count["passed"] > 40, (way, count)
             for what in ("dropped", "duplicated", "reordered", "overflowed", "refused"):
                 assert count[what] == 0, (way, count)
 

@@ -306,8 +306,8 @@ static void take_in(struct direction *d)
 			return;
 		if (is_tcp(frame, (uint32_t)n))
 			send_tcp(d, frame, (uint32_t)n, now_ns);
-		else
-			d->count.refused += write(d->to_fd, frame, (size_t)n) != n;
+		else if (write(d->to_fd, frame, (size_t)n) < 0)
+			continue; /* the other end is not up yet */
 	}
 }
 
