@@ -36,9 +36,28 @@ static bool is_outside(const struct pipeline *p, uint64_t from_ns, uint64_t to_n
 	return !p->o.is_live && (p->first_ns == 0 || to_ns < p->first_ns || from_ns > p->last_ns);
 }
 
+static bool leg_is_shown(const struct leg_finding *leg)
+{
+	bool shown = leg->handshake.count > 0;
+
+	for (unsigned kind = 0; kind < PART_KINDS; kind++)
+		shown = shown || (leg->part[kind].exists && leg->part[kind].seen.carried.count > 0);
+	return leg->place.flow != NULL && shown;
+}
+
 static bool is_shown(const struct finding *e)
 {
 	return e->client.place.flow != NULL || e->backend.place.flow != NULL;
+}
+
+/*
+ * Over before the first packet: a log tells of many such on connections that the capture shows, and
+ * the tap of some, from before the captures ran.
+ */
+static bool is_earlier(const struct pipeline *p, const struct finding *e, uint64_t past_ns)
+{
+	return p->first_ns != 0 && past_ns < p->first_ns && !leg_is_shown(&e->client) &&
+	       !leg_is_shown(&e->backend);
 }
 
 static uint64_t end_ns(const struct exchange_record *x)
@@ -53,8 +72,9 @@ static uint64_t end_ns(const struct exchange_record *x)
 static void on_exchange(void *arg, const struct finding *e)
 {
 	struct pipeline *p = arg;
+	uint64_t past_ns = end_ns(e->x);
 
-	if (!is_shown(e) && is_outside(p, e->x->start_ns, end_ns(e->x)))
+	if (is_earlier(p, e, past_ns) || (!is_shown(e) && is_outside(p, e->x->start_ns, past_ns)))
 		p->count.outside++;
 	else if (record_exchange(&p->text, e, p->o.dump_name))
 		lines_add(p->o.flows, p->text.at, p->text.len);

@@ -124,8 +124,8 @@ def real_s(stamp):
 class Attachments:
     """A tracer attached again and again, each time for so long."""
 
-    def __init__(self, front, tap, folder, wrapper=()):
-        self.front, self.tap, self.folder, self.wrapper = front, tap, str(folder), wrapper
+    def __init__(self, tap, folder, wrapper=()):
+        self.tap, self.folder, self.wrapper = tap, str(folder), wrapper
         self.spans = []
 
     def dump(self, number):
@@ -204,7 +204,7 @@ def test_no_wrong_anchor_where_packets_are_lost(lossy, proxy, tmp_path):
     front = proxy(backend, listen=(f"{network.FRONT}:0",), wrapper=made.wrapper,
                   settings={"trace.control": tap})
     clients = manners.Clients(front.address, 100 if IS_LONG else 40, made.client)
-    attached = Attachments(front, tap, tmp_path / "trace", made.wrapper)
+    attached = Attachments(tap, tmp_path / "trace", made.wrapper)
     found = 0
     while found < ANCHORS:
         found += attached.attach(2 if IS_LONG else 1.5)
@@ -287,9 +287,12 @@ def test_tunnel_that_was_open(origin, proxy, peer, tmp_path):
 
 def test_exchange_that_was_running(origin, proxy, peer, tmp_path):
     """What came of it before the tracer is missing, and told to be; nothing of it is made up. The
-    backend's connection is known with the next request on it."""
+    backend's connection is known with the next request on it. An exchange that was over by then has
+    no line, offline too."""
 
     def slow(conn):
+        assert conn.next_request() is not None
+        conn.reply(response(b"before"))
         assert conn.next_request() is not None
         conn.reply(response(b"x" * 5000)[:2000])
         conn.origin.wait_release()
@@ -302,13 +305,15 @@ def test_exchange_that_was_running(origin, proxy, peer, tmp_path):
     tap = tmp_path / "trace.sock"
     front = proxy(backend, settings={"trace.control": tap})
     client = peer(front)
+    assert client.get("/before").status == 200
     client.send(peers.request("/running"))
     early = client.read_exactly(2000)
     tracer = trace.Capture(tap, tmp_path / "trace")
     trace.settle(YOUNG_S)
     backend.release()
-    logged, = front.lines(1)
-    client.read_exactly(logged["client"]["response"][1] - len(early))
+    _, logged = front.lines(2)
+    first, past = logged["client"]["response"]
+    client.read_exactly(past - first - len(early))
     assert client.get("/next").status == 200
     client.close()
     tracer.stop()
@@ -323,7 +328,10 @@ def test_exchange_that_was_running(origin, proxy, peer, tmp_path):
     offline, conns = trace.analyze(linked(front, tmp_path), tmp_path / "offline",
                                    trace.dump_of(tmp_path / "trace"))
     assert offline == [line, after]
-    trace.assert_same_conns(trace.conns(tmp_path / "trace"), conns)
+    for ours, theirs in zip(trace.conns(tmp_path / "trace"), conns, strict=True):
+        assert theirs["exchanges"] == ours["exchanges"] + 1  # the log knows one more
+        for key in ("leg", "conn", "stream", "anchor", "history", "close"):
+            assert ours[key] == theirs[key], key
 
 
 def linked(front, tmp_path):
