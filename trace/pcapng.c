@@ -352,7 +352,7 @@ bool pcapng_packet(struct pcapng *w, const struct packet *p, const struct pcapng
 	at = put_padded(at, p->bytes, p->cap_len);
 	at = put_options(at, p, comments, count);
 	len = (uint32_t)(at - begin) + 4;
-	at = put_word32(at, len);
+	(void)put_word32(at, len);
 	memcpy(begin + 4, &len, sizeof(len));
 	w->len += len;
 	w->whole = w->len;
