@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/addr.h"
+#include "common/attrib.h"
 
 #define BYTE_RANGE_NONE UINT64_MAX
 
@@ -121,6 +122,16 @@ struct exchange_record {
 	struct leg_record backend;
 	struct try_record tries[EXCHANGE_ATTEMPTS_MAX - 1]; /* the first tries_count */
 };
+
+/* CLOCK_REALTIME of the last moment that came. */
+static inline uint64_t exchange_end_ns(uint64_t start_ns, const int64_t at_us[MOMENT_COUNT])
+{
+	int64_t last_us = 0;
+
+	for (unsigned i = 0; i < MOMENT_COUNT; i++)
+		last_us = MAX(last_us, at_us[i]);
+	return start_ns + (uint64_t)last_us * NS_PER_US;
+}
 
 /* How much of the record is meaningful: tries that were not made are left out of copies. */
 static inline size_t exchange_record_len(unsigned tries_count)

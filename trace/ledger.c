@@ -280,15 +280,6 @@ static struct exchange *find_exchange(const struct ledger *l, const struct conn 
 	return map_get(&l->exchanges, run, id);
 }
 
-static uint64_t end_of(const struct exchange_record *x)
-{
-	int64_t last_us = 0;
-
-	for (unsigned i = 0; i < MOMENT_COUNT; i++)
-		last_us = MAX(last_us, x->at_us[i]);
-	return x->start_ns + (uint64_t)last_us * NS_PER_US;
-}
-
 void ledger_lose(struct exchange *x)
 {
 	static const char word[] = "tap-lost";
@@ -298,7 +289,7 @@ void ledger_lose(struct exchange *x)
 	memcpy(x->x.end, word, sizeof(word));
 	x->ended = true;
 	x->open_parts = 0;
-	x->end_ns = end_of(&x->x);
+	x->end_ns = exchange_end_ns(x->x.start_ns, x->x.at_us);
 }
 
 /* Is it linked to just the connections that its end record names? */
@@ -332,7 +323,7 @@ struct exchange *ledger_end(struct ledger *l, const struct exchange_record *reco
 	memcpy(&x->x, record, exchange_record_len(record->tries_count));
 	x->ended = true;
 	x->open_parts = 0;
-	x->end_ns = end_of(record);
+	x->end_ns = exchange_end_ns(record->start_ns, record->at_us);
 	for (unsigned leg = 0; leg < 2 && is_linked; leg++) {
 		conn_note_opened(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
 		conn_note_told(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);

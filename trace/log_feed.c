@@ -52,15 +52,6 @@ struct log_feed {
 	uint64_t block_ns; /* the log's clock where the last block of lines began */
 };
 
-static uint64_t end_of(const struct exchange_record *x)
-{
-	int64_t last_us = 0;
-
-	for (unsigned i = 0; i < MOMENT_COUNT; i++)
-		last_us = MAX(last_us, x->at_us[i]);
-	return x->start_ns + (uint64_t)last_us * NS_PER_US;
-}
-
 static void keep_fault(struct log_feed *f, const char *why)
 {
 	if (!f->has_fault)
@@ -102,7 +93,7 @@ static bool read_times(const char *line, size_t len, struct log_line_times *t)
 		return true;
 	if (!log_line_parse(line, len, &x, why))
 		return false;
-	*t = (struct log_line_times){x.run, x.start_ns, end_of(&x)};
+	*t = (struct log_line_times){x.run, x.start_ns, exchange_end_ns(x.start_ns, x.at_us)};
 	return true;
 }
 
@@ -146,7 +137,7 @@ static void hold_next(struct log_feed *f)
 			f->is_over = true;
 			return;
 		}
-		f->clock_ns = MAX(f->clock_ns, end_of(&f->held));
+		f->clock_ns = MAX(f->clock_ns, exchange_end_ns(f->held.start_ns, f->held.at_us));
 		if (f->early_next == f->early_count ||
 		    f->early[f->early_next] != log_reader_number(f->reader))
 			break;

@@ -356,7 +356,7 @@ static const char *find_moments(const char *line, size_t len)
 bool log_line_read_times(const char *line, size_t len, struct log_line_times *t)
 {
 	struct reader r = {.at = line, .end = line + len};
-	int64_t at_us[MOMENT_COUNT], last_us = 0;
+	int64_t at_us[MOMENT_COUNT];
 
 	NEED(&r, "{\"v\":1,\"run\":\"");
 	t->run = (uint32_t)read_hex(&r, 8);
@@ -370,8 +370,6 @@ bool log_line_read_times(const char *line, size_t len, struct log_line_times *t)
 	if (r.at == NULL)
 		return false;
 	read_moments(&r, at_us);
-	for (unsigned i = 0; i < MOMENT_COUNT; i++)
-		last_us = MAX(last_us, at_us[i]);
-	t->end_ns = t->start_ns + (uint64_t)last_us * NS_PER_US;
+	t->end_ns = exchange_end_ns(t->start_ns, at_us);
 	return !r.failed;
 }

@@ -60,19 +60,10 @@ static bool is_earlier(const struct pipeline *p, const struct finding *e, uint64
 	       !leg_is_shown(&e->backend);
 }
 
-static uint64_t end_ns(const struct exchange_record *x)
-{
-	int64_t last_us = 0;
-
-	for (unsigned i = 0; i < MOMENT_COUNT; i++)
-		last_us = MAX(last_us, x->at_us[i]);
-	return x->start_ns + (uint64_t)last_us * NS_PER_US;
-}
-
 static void on_exchange(void *arg, const struct finding *e)
 {
 	struct pipeline *p = arg;
-	uint64_t past_ns = end_ns(e->x);
+	uint64_t past_ns = exchange_end_ns(e->x->start_ns, e->x->at_us);
 
 	if (is_earlier(p, e, past_ns) || (!is_shown(e) && is_outside(p, e->x->start_ns, past_ns)))
 		p->count.outside++;

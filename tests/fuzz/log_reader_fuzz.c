@@ -19,17 +19,14 @@ static void check_own_form(const char *line, size_t len)
 	struct exchange_record own, other;
 	struct log_line_times t;
 	char err[LOG_ERROR_MAX];
-	int64_t last_us = 0;
 
 	if (!log_line_read(line, len, &own))
 		return;
 	assert(log_line_parse_json(line, len, &other, err));
 	assert(memcmp(&own, &other, sizeof(own)) == 0);
 	assert(log_line_read_times(line, len, &t));
-	for (unsigned i = 0; i < MOMENT_COUNT; i++)
-		last_us = own.at_us[i] > last_us ? own.at_us[i] : last_us;
 	assert(t.run == own.run && t.start_ns == own.start_ns);
-	assert(t.end_ns == own.start_ns + (uint64_t)last_us * 1000);
+	assert(t.end_ns == exchange_end_ns(own.start_ns, own.at_us));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
