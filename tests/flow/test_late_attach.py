@@ -218,7 +218,8 @@ def test_no_wrong_anchor_where_packets_are_lost(lossy, proxy, tmp_path):
     verdict.compare(attached.folder, tmp_path)
     print(verdict)
     assert not verdict.wrong and verdict.right >= ANCHORS
-    assert verdict.mapped >= 0.99 * verdict.after > 100
+    # Where packets are lost in the moment of a position, the one after the next exchange has to do.
+    assert verdict.mapped >= 0.95 * verdict.after > 100
 
 
 # ---- a crash -------------------------------------------------------------------------------------
