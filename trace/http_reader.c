@@ -138,7 +138,7 @@ static enum http_reader_event read_start(struct http_reader *r, const struct htt
 					 struct http_head *head, const char **head_bytes,
 					 uint64_t *used)
 {
-	uint64_t blank = count_blank(in);
+	uint64_t blank = count_blank(in), more = 0;
 	struct http_input rest = *in;
 	enum http_reader_event event;
 
@@ -148,8 +148,8 @@ static enum http_reader_event read_start(struct http_reader *r, const struct htt
 		return HTTP_READER_MORE;
 	rest.bytes += blank;
 	rest.len -= blank;
-	event = read_first(r, &rest, head, head_bytes, used);
-	*used += blank;
+	event = read_first(r, &rest, head, head_bytes, &more);
+	*used = blank + more;
 	return event;
 }
 

@@ -305,7 +305,7 @@ static bool is_linked_as(const struct exchange *x, const struct exchange_record 
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record)
 {
 	const struct conn *c = map_get(&l->conns, record->run, record->client.conn);
-	struct exchange *x = find_exchange(l, c, record->run, record->id), *larger;
+	struct exchange *x = find_exchange(l, c, record->run, record->id), *roomy;
 	bool is_linked;
 
 	if (x == NULL)
@@ -315,11 +315,12 @@ struct exchange *ledger_end(struct ledger *l, const struct exchange_record *reco
 	is_linked = is_linked_as(x, record);
 	if (!is_linked)
 		unlink_legs(l, x, false);
-	if (record->tries_count > 0 && (larger = exchange_with_tries(l, x)) == NULL) {
+	roomy = record->tries_count > 0 ? exchange_with_tries(l, x) : x;
+	if (roomy == NULL) {
 		exchange_forget(l, x, false);
 		return NULL;
 	}
-	x = record->tries_count > 0 ? larger : x;
+	x = roomy;
 	memcpy(&x->x, record, exchange_record_len(record->tries_count));
 	x->ended = true;
 	x->open_parts = 0;

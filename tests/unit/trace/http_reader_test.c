@@ -155,6 +155,19 @@ Test(http_reader, no_message)
 	cr_assert(strstr(told, "head@0 lost@") != NULL);
 }
 
+/* Only the empty lines are used up: what follows them is looked at again. */
+Test(http_reader, empty_lines_before_no_message)
+{
+	const struct http_input in = {.bytes = "\r\n\x16", .len = 3};
+	const char *at;
+	uint64_t used;
+
+	start(HTTP_REQUEST);
+	cr_assert_eq(http_reader_read(&r, &in, &head, &at, &used), HTTP_READER_GOT_LOST);
+	cr_expect_eq(used, 2);
+	cr_expect_eq(r.off, 2);
+}
+
 /* Heads have a bound, however they come. */
 Test(http_reader, endless_head)
 {
