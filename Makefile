@@ -7,7 +7,7 @@
 #   unit      unit tests alone;            T=trace       one folder
 #   flow      flow tests alone;            T=early_response  one situation
 #   fuzz      fuzz tests alone;            T=http_head FUZZ_S=600  one target, seconds for each
-#   bench     measure against nginx, HAProxy and a bare relay
+#   bench     measure against nginx, HAProxy, a bare relay, and readers of captures
 #   fresh     demo and test on a bare Debian 12, in a chroot made for it (as root)
 #   lint      warnings as errors with gcc and clang, clang-tidy, cppcheck, formatting, layering
 #   format    apply .clang-format to every C file

@@ -463,13 +463,15 @@ static void range_begin(struct leg_record *leg, enum tap_part part, uint64_t fir
 	*r = (struct byte_range){first, first};
 }
 
-/* The exchange that a begin on c is about; NULL: it is new, as with each request of a client. */
+/*
+ * The exchange that a begin on c is about; NULL: it is new. Of what opens a new place on its
+ * connection another leg may have told before, but none of the exchanges there is it.
+ */
 static struct exchange *find_begun(const struct ledger *l, const struct conn *c, uint32_t run,
 				   const struct tap_begin *b)
 {
-	if (b->nth <= c->last_nth)
-		return find_exchange(l, c, run, b->id);
-	return b->part == TAP_PART_CLIENT_REQUEST ? NULL : map_get(&l->exchanges, run, b->id);
+	return b->nth <= c->last_nth ? find_exchange(l, c, run, b->id)
+				     : map_get(&l->exchanges, run, b->id);
 }
 
 bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uint64_t real_ns)
