@@ -96,7 +96,7 @@ FUZZ_LDFLAGS = -pthread -fsanitize=fuzzer,address,undefined -Wl,--as-needed
 # ---- libraries ----------------------------------------------------------------------------------
 
 CONFIG_PKGS := inih
-PROXY_PKGS := $(CONFIG_PKGS) libevent_core libcares expat
+PROXY_PKGS := $(CONFIG_PKGS) libevent_core libcares expat libssl libcrypto
 TRACE_PKGS := $(CONFIG_PKGS) libpcap jansson zlib libzstd
 TOOL_PKGS := expat
 PKGS := $(sort $(PROXY_PKGS) $(TRACE_PKGS) $(TOOL_PKGS))

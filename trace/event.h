@@ -27,9 +27,10 @@
 
 #include "common/addr.h"
 #include "common/exchange_record.h"
+#include "common/tls_marks.h"
 
 #define TAP_MAGIC       0x50545046u /* "FPTP" */
-#define TAP_VERSION     3
+#define TAP_VERSION     4
 #define TAP_MESSAGE_MAX 65536
 
 /*
@@ -64,6 +65,7 @@ enum tap_type {
 	TAP_CLOSE,
 	TAP_SECRET,
 	TAP_BUSY,
+	TAP_TLS,
 	/* from the tracer */
 	TAP_ATTACH = 64,
 	TAP_READY,
@@ -189,6 +191,28 @@ struct tap_end {
 	struct exchange_record x;
 };
 
+/*
+ * The handshake of a connection that speaks TLS is over, well or not: before any other record of an
+ * exchange on it. On attach it follows the open record of a connection that has done it.
+ */
+struct tap_tls {
+	struct tap_record r;
+	uint64_t conn;
+	struct tls_marks tls;
+};
+
+/*
+ * A line of the TLS key log of conn (the NSS format, without its line end), when the tracer wants
+ * them: before the proxy has sent or read a byte that is protected with it. Never dropped. `len`
+ * bytes follow, and zeros up to a multiple of 8.
+ */
+struct tap_secret {
+	struct tap_record r;
+	uint64_t conn;
+	uint32_t len;
+	uint32_t zero;
+};
+
 struct tap_close {
 	struct tap_record r;
 	uint64_t conn;
@@ -202,8 +226,11 @@ struct tap_close {
 struct tap_attach {
 	struct tap_record r;
 	uint32_t pid;
-	uint32_t wants; /* 0; bits are given meaning by later versions */
+	uint32_t wants; /* TAP_WANT_ bits */
 };
+
+/* Secrets are told when the proxy may tell them ([trace] secrets = on) and the tracer wants them. */
+#define TAP_WANT_SECRETS 1u
 
 /* TAP_READY, TAP_BUSY: no more than the head. */
 
@@ -231,6 +258,7 @@ _Static_assert(sizeof(struct tap_open) % 8 == 0 && sizeof(struct tap_endpoint) %
 		       sizeof(struct tap_position) % 8 == 0 && sizeof(struct tap_begin) % 8 == 0 &&
 		       sizeof(struct tap_progress) % 8 == 0 &&
 		       sizeof(struct tap_part_known) % 8 == 0 && sizeof(struct tap_end) % 8 == 0 &&
+		       sizeof(struct tap_tls) % 8 == 0 && sizeof(struct tap_secret) % 8 == 0 &&
 		       sizeof(struct tap_close) % 8 == 0 && sizeof(struct try_record) % 8 == 0 &&
 		       offsetof(struct exchange_record, tries) % 8 == 0,
 	       "records stay aligned");
