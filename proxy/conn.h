@@ -24,6 +24,7 @@
 #include "common/addr.h"
 #include "common/attrib.h"
 #include "common/exchange_record.h"
+#include "common/tls_marks.h"
 #include "proxy/buf.h"
 
 #define CONN_OUT_MAX      (256 * 1024)
@@ -48,6 +49,8 @@ struct conn {
 	struct addr local;
 	struct addr peer;
 	uint32_t nth; /* exchanges begun so far */
+
+	const struct tls_marks *tls_marks; /* of its owner; NULL: no handshake of TLS is over */
 
 	struct buf out; /* accepted by conn_send(), not yet by the socket; at most CONN_OUT_MAX */
 

@@ -230,6 +230,14 @@ void tap_open(struct tap *t, const struct conn *c)
 		add_open(t, c, false);
 }
 
+void tap_tls(struct tap *t, const struct conn *c, const struct tls_marks *m)
+{
+	struct tap_tls tls = {.conn = c->id, .tls = *m};
+
+	if (tap_active(t))
+		tap_add(t, TAP_TLS, &tls, sizeof(tls));
+}
+
 static void put_word(char out[24], const char *word)
 {
 	size_t len = strnlen(word, 23);
@@ -513,6 +521,8 @@ void tap_attach(struct tap *t, int fd)
 	grow_socket_buffer(fd);
 	TAILQ_FOREACH(c, t->conns, all) {
 		add_open(t, c, true);
+		if (tap_active(t) && c->tls_marks != NULL)
+			tap_tls(t, c, c->tls_marks);
 		if (!tap_active(t))
 			return;
 	}

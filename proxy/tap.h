@@ -32,9 +32,15 @@ void tap_attach(struct tap *t, int fd);
 /* True while a tracer listens: callers may skip gathering what only the tap wants. */
 bool tap_active(const struct tap *t);
 
-/* Of one connection, open once and close once; close before c is freed. */
+/*
+ * Of one connection, open once and close once; close before c is freed. Whoever attaches later is
+ * told of c->tls_marks too.
+ */
 void tap_open(struct tap *t, const struct conn *c);
 void tap_close(struct tap *t, const struct conn *c, const char *end);
+
+/* The handshake of c is over, well or not: before anything is told of an exchange on it. */
+void tap_tls(struct tap *t, const struct conn *c, const struct tls_marks *m);
 
 /* head: the first bytes of the message (up to 32 are taken), may be NULL with 0. */
 void tap_begin(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,

@@ -43,6 +43,16 @@ static const char *leg_fault(const struct leg_record *l)
 	return NULL;
 }
 
+const char *tls_marks_fault(const struct tls_marks *m)
+{
+	if (m->version != 0 && m->version != TLS_VERSION_12 && m->version != TLS_VERSION_13)
+		return "a version of TLS that is not spoken here";
+	for (unsigned i = 0; i < TLS_MARK_COUNT; i++)
+		if (!range_is_sound(&m->at[i]))
+			return "a range ends before it begins";
+	return NULL;
+}
+
 static bool word_is_sound(const char word[24])
 {
 	return memchr(word, '\0', 24) != NULL;
@@ -89,6 +99,20 @@ static const char *read_open(struct cursor *body, const struct tap_message *m,
 	if (calls->open != NULL)
 		calls->open(calls->arg, m, &r);
 	return NULL;
+}
+
+static const char *read_tls(struct cursor *body, const struct tap_message *m,
+			    const struct tap_calls *calls)
+{
+	struct tap_tls r;
+	const char *fault;
+
+	if (!take(body, &r, sizeof(r)))
+		return too_short;
+	fault = r.conn == 0 ? "a handshake of no connection" : tls_marks_fault(&r.tls);
+	if (fault == NULL && calls->tls != NULL)
+		calls->tls(calls->arg, m, &r);
+	return fault;
 }
 
 static const char *read_begin(struct cursor *body, const struct tap_message *m,
@@ -243,6 +267,8 @@ static const char *read_record(uint16_t type, struct cursor *body, const struct 
 		return read_endpoint(body, m, calls);
 	case TAP_OPEN:
 		return read_open(body, m, calls);
+	case TAP_TLS:
+		return read_tls(body, m, calls);
 	case TAP_POSITION:
 		return read_position(body, m, calls);
 	case TAP_BEGIN:

@@ -20,6 +20,7 @@ struct tap_calls {
 	void (*clock)(void *arg, const struct tap_message *m, const struct tap_clock *r);
 	void (*endpoint)(void *arg, const struct tap_message *m, const struct tap_endpoint *r);
 	void (*open)(void *arg, const struct tap_message *m, const struct tap_open *r);
+	void (*tls)(void *arg, const struct tap_message *m, const struct tap_tls *r);
 	void (*position)(void *arg, const struct tap_message *m, const struct tap_position *r);
 	void (*begin)(void *arg, const struct tap_message *m, const struct tap_begin *r);
 	void (*progress)(void *arg, const struct tap_message *m, const struct tap_progress *r);
@@ -45,6 +46,12 @@ bool tap_read_head(const void *bytes, size_t len, struct tap_message *m) MUST_CH
  */
 const char *tap_read(const void *bytes, size_t len, const struct tap_calls *calls,
 		     uint64_t *mono_ns) MUST_CHECK;
+
+/*
+ * Is this what a TLS handshake can have been? Used for the log as well. NULL: yes, else what is
+ * wrong.
+ */
+const char *tls_marks_fault(const struct tls_marks *m) MUST_CHECK;
 
 /*
  * Is this what a proxy can have counted? Used for the log as well. NULL: yes, else what is wrong.

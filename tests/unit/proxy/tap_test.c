@@ -14,6 +14,12 @@
 
 TestSuite(tap, .timeout = 30);
 
+static const struct tls_marks sample_marks = {
+	.version = TLS_VERSION_13,
+	.resumed = 1,
+	.at = {{0, 517}, {0, 127}, {127, 1200}, {517, 600}},
+};
+
 /* ---- without a tracer ------------------------------------------------------------------------ */
 
 Test(tap, without_a_tracer_nothing_happens)
@@ -27,6 +33,7 @@ Test(tap, without_a_tracer_nothing_happens)
 	sample_init(&s);
 	cr_expect_not(tap_active(rig.tap));
 	tap_open(rig.tap, &c);
+	tap_tls(rig.tap, &c, &sample_marks);
 	tap_begin(rig.tap, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 0, "POST", 4);
 	tap_progress(rig.tap, &throttle, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 1 << 20, NS_PER_S);
 	tap_part(rig.tap, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 10, true, false);
@@ -68,6 +75,51 @@ Test(tap, a_tracer_that_attaches_is_told_of_every_connection)
 	rig_run_until(&rig, 3 * sizeof(struct tap_open));
 	for (unsigned i = 0; i < 3; i++)
 		expect_open(&rig, &conns[i], true);
+	cr_expect_eq(tap_peer_type(&rig.peer), 0);
+	rig_stop(&rig);
+	free(conns);
+}
+
+static void expect_tls(struct rig *rig, uint64_t conn)
+{
+	struct tap_tls tls;
+
+	tap_peer_take(&rig->peer, TAP_TLS, &tls, sizeof(tls));
+	cr_expect_eq(tls.conn, conn);
+	cr_expect_eq(memcmp(&tls.tls, &sample_marks, sizeof(tls.tls)), 0);
+}
+
+Test(tap, a_handshake_of_tls)
+{
+	struct rig rig;
+	struct conn c = sample_conn(4);
+
+	rig_start_attached(&rig);
+	tap_tls(rig.tap, &c, &sample_marks);
+	rig_run_until(&rig, sizeof(struct tap_tls));
+	expect_tls(&rig, 4);
+	rig_stop(&rig);
+}
+
+/* Of connections whose handshake is over the tracer is told it right behind the connection. */
+Test(tap, a_tracer_that_attaches_is_told_of_handshakes)
+{
+	struct rig rig;
+	struct conn *conns = calloc(3, sizeof(*conns));
+
+	cr_assert(conns != NULL);
+	rig_start(&rig);
+	for (unsigned i = 0; i < 3; i++) {
+		conns[i] = sample_conn(i + 1);
+		TAILQ_INSERT_TAIL(&rig.conns, &conns[i], all);
+	}
+	conns[1].tls_marks = &sample_marks;
+	rig_attach(&rig);
+	rig_run_until(&rig, 3 * sizeof(struct tap_open) + sizeof(struct tap_tls));
+	expect_open(&rig, &conns[0], true);
+	expect_open(&rig, &conns[1], true);
+	expect_tls(&rig, 2);
+	expect_open(&rig, &conns[2], true);
 	cr_expect_eq(tap_peer_type(&rig.peer), 0);
 	rig_stop(&rig);
 	free(conns);

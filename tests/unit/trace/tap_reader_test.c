@@ -22,6 +22,7 @@ struct heard {
 	struct tap_clock clock;
 	struct tap_endpoint endpoint;
 	struct tap_open open;
+	struct tap_tls tls;
 	struct tap_position position;
 	struct tap_begin begin;
 	struct tap_progress progress;
@@ -51,6 +52,7 @@ HEAR(hello, 'h', tap_hello)
 HEAR(clock, 'k', tap_clock)
 HEAR(endpoint, 'e', tap_endpoint)
 HEAR(open, 'o', tap_open)
+HEAR(tls, 't', tap_tls)
 HEAR(position, 'p', tap_position)
 HEAR(begin, 'b', tap_begin)
 HEAR(progress, 'g', tap_progress)
@@ -82,6 +84,7 @@ static struct heard *hearer(void)
 				      .clock = on_clock,
 				      .endpoint = on_endpoint,
 				      .open = on_open,
+				      .tls = on_tls,
 				      .position = on_position,
 				      .begin = on_begin,
 				      .progress = on_progress,
@@ -150,6 +153,18 @@ static struct exchange_record record(void)
 	return x;
 }
 
+/* A full handshake of TLS 1.3, but for a ServerHello that nobody saw. */
+static struct tls_marks marks(void)
+{
+	struct tls_marks m = {.version = TLS_VERSION_13};
+
+	m.at[TLS_MARK_CLIENT_HELLO] = (struct byte_range){0, 517};
+	m.at[TLS_MARK_SERVER_HELLO] = byte_range_none();
+	m.at[TLS_MARK_SERVER_FINISHED] = (struct byte_range){133, 1200};
+	m.at[TLS_MARK_CLIENT_FINISHED] = (struct byte_range){523, 597};
+	return m;
+}
+
 /* Between the last record of the message before and the first of this one; told once, in its place. */
 Test(tap_reader, records_that_were_lost)
 {
@@ -181,6 +196,7 @@ Test(tap_reader, every_record_in_order)
 	struct tap_clock clock = {.real_ns = 6};
 	struct tap_endpoint endpoint = {.addr = local, .leg = TAP_BACKEND, .named = 1, .last = 1};
 	struct tap_open open = {.conn = 3, .opened_ns = 8, .local = local, .peer = peer};
+	struct tap_tls tls = {.conn = 3, .tls = marks()};
 	struct tap_position position = {.conn = 3, .sent_off = 10, .read_off = 11, .drained = 1};
 	struct tap_begin begin = {.id = 9, .conn = 3, .first = 12, .part = TAP_PART_CLIENT_REQUEST};
 	struct tap_progress progress = {.id = 9, .conn = 3, .first = 12, .past = 20};
@@ -197,6 +213,7 @@ Test(tap_reader, every_record_in_order)
 	add(&m, TAP_CLOCK, &clock, sizeof(clock));
 	add(&m, TAP_ENDPOINT, &endpoint, sizeof(endpoint));
 	add(&m, TAP_OPEN, &open, sizeof(open));
+	add(&m, TAP_TLS, &tls, sizeof(tls));
 	add(&m, TAP_POSITION, &position, sizeof(position));
 	add(&m, TAP_BEGIN, &begin, sizeof(begin));
 	add(&m, TAP_PROGRESS, &progress, sizeof(progress));
@@ -205,7 +222,7 @@ Test(tap_reader, every_record_in_order)
 	add(&m, TAP_CLOSE, &close, sizeof(close));
 	add(&m, TAP_BUSY, &busy, sizeof(busy));
 	cr_expect_null(read_it(&m, h, &mono_ns));
-	cr_expect_str_eq(h->order, "hkeopbgaxcy");
+	cr_expect_str_eq(h->order, "hkeotpbgaxcy");
 	cr_expect_eq(mono_ns, 1000 + m.len - sizeof(busy));
 	cr_expect_eq(h->head.run, 0x5d2c);
 	cr_expect_eq(h->head.worker, 2);
@@ -214,6 +231,7 @@ Test(tap_reader, every_record_in_order)
 	cr_expect_eq(memcmp(&h->clock, &clock, sizeof(clock)), 0);
 	cr_expect_eq(memcmp(&h->endpoint, &endpoint, sizeof(endpoint)), 0);
 	cr_expect_eq(memcmp(&h->open, &open, sizeof(open)), 0);
+	cr_expect_eq(memcmp(&h->tls, &tls, sizeof(tls)), 0);
 	cr_expect_eq(memcmp(&h->position, &position, sizeof(position)), 0);
 	cr_expect_eq(memcmp(&h->begin, &begin, sizeof(begin)), 0);
 	cr_expect_eq(memcmp(&h->progress, &progress, sizeof(progress)), 0);
@@ -298,6 +316,37 @@ static void refused_end(const struct exchange_record *x)
 	add(&m, TAP_END, &end, sizeof(end));
 	refused(&m, "");
 	cr_expect_not_null(exchange_record_fault(x));
+}
+
+static void refused_tls(const struct tls_marks *marks, uint64_t conn)
+{
+	struct tap_tls tls = {.conn = conn, .tls = *marks};
+	struct message m;
+
+	begin_message(&m);
+	add(&m, TAP_TLS, &tls, sizeof(tls));
+	refused(&m, "");
+}
+
+Test(tap_reader, handshakes_that_cannot_have_been_are_refused)
+{
+	struct tls_marks m = marks();
+
+	cr_expect_null(tls_marks_fault(&m));
+	refused_tls(&m, 0);
+	m.version = 0;
+	cr_expect_null(tls_marks_fault(&m));
+	m.version = 0x0302;
+	refused_tls(&m, 3);
+	m = marks();
+	m.at[TLS_MARK_CLIENT_FINISHED] = (struct byte_range){597, 523};
+	refused_tls(&m, 3);
+	m = marks();
+	m.at[TLS_MARK_SERVER_HELLO].past = 127; /* of none */
+	refused_tls(&m, 3);
+	m = marks();
+	m.at[TLS_MARK_SERVER_HELLO] = (struct byte_range){0, UINT64_MAX - 1};
+	refused_tls(&m, 3);
 }
 
 Test(tap_reader, values_that_no_proxy_counts_are_refused)
