@@ -39,6 +39,13 @@ static void backend_wake(void *arg)
 	r->wake(r->wake_arg);
 }
 
+/* What the log says of the connection, as far as it is known; without memory it is made anew. */
+static void backend_keep_fragment(struct relay *r)
+{
+	buf_reset(&r->backend_fragment, CONN_FRAGMENT_MAX);
+	(void)!buf_append(&r->backend_fragment, r->up->conn.fragment, r->up->conn.fragment_len);
+}
+
 /* The connection is this attempt's: it stands in the record from now on. */
 static void backend_adopt(struct relay *r, struct upstream *u)
 {
@@ -49,8 +56,7 @@ static void backend_adopt(struct relay *r, struct upstream *u)
 	r->up_broken = false;
 	r->attempt_first = u->conn.sent_off;
 	r->up_took = (struct relay_taken){.off = u->conn.sent_off};
-	memcpy(r->backend_fragment, u->conn.fragment, u->conn.fragment_len);
-	r->backend_fragment_len = u->conn.fragment_len;
+	backend_keep_fragment(r);
 	exchange_attempt(&r->x, &leg);
 }
 
@@ -182,12 +188,12 @@ static void backend_note_ranges(struct relay *r)
 		range_reach(&leg->request, r->up->conn.sent_off);
 	if (r->tunnel) {
 		range_reach(&leg->tunnel_up, r->up->conn.sent_off);
-		range_reach(&leg->tunnel_down, r->up->conn.read_off);
+		range_reach(&leg->tunnel_down, conn_past_off(&r->up->conn, 0));
 		return;
 	}
 	if (r->resp_begun && r->x.rec.at_us[MOMENT_BACKEND_RESPONSE_END] == MOMENT_NEVER) {
 		range_begin(&leg->response, r->resp_first);
-		range_reach(&leg->response, r->up->conn.read_off);
+		range_reach(&leg->response, conn_past_off(&r->up->conn, 0));
 	}
 }
 

@@ -66,6 +66,26 @@ static inline size_t conn_pending(const struct conn *c)
 	return buf_left(&c->out);
 }
 
+/* Where the next byte that is sent will stand. */
+static inline uint64_t conn_next_off(const struct conn *c)
+{
+	return c->sent_off + conn_pending(c);
+}
+
+/*
+ * A message begins, or ends, `behind` bytes before the end of what conn_read() gave last: offset of
+ * its first byte, or past its last one.
+ */
+static inline uint64_t conn_first_off(const struct conn *c, size_t behind)
+{
+	return c->read_off - behind;
+}
+
+static inline uint64_t conn_past_off(const struct conn *c, size_t behind)
+{
+	return c->read_off - behind;
+}
+
 /* Did it fail for want of memory, the kernel's or ours, and not because of the peer? */
 static inline bool conn_lacks_memory(const struct conn *c)
 {

@@ -108,10 +108,10 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->request_sent = 0;
 	r->replayable = true;
 	r->ids.own_request_id = r->ids.own_traceparent = false;
-	r->resp_begun = r->ends_by_close = false;
+	r->body_begun = r->resp_begun = r->ends_by_close = false;
 	r->soap_request = r->soap_response = NULL;
 	r->up_read_size = r->client_read_size = RELAY_READ_FIRST;
-	r->backend_fragment_len = 0;
+	buf_reset(&r->backend_fragment, CONN_FRAGMENT_MAX);
 	r->client_read_moved = r->client_send_moved = r->backend_moved = r->tunnel_moved = false;
 	r->tunnel = r->tunnel_up_closed = r->tunnel_down_closed = false;
 	r->tunnel_end = REASON_DONE;
@@ -134,6 +134,7 @@ void relay_destroy(struct relay *r)
 	buf_fini(&r->raw);
 	buf_fini(&r->request);
 	buf_fini(&r->resp_raw);
+	buf_fini(&r->backend_fragment);
 	free(r);
 }
 
@@ -204,18 +205,17 @@ static void relay_begin(struct relay *r, const char *bytes, size_t len)
 	exchange_begin(&r->x, exchange_id(w->shared->id_seed, w->index, w->exchanges++),
 		       w->shared->run, clock_real_ns() - (clock_mono_ns() - r->client_read_ns),
 		       r->client_read_ns, &leg);
-	range_begin(&r->x.rec.client.request, r->message_off + skip);
-	range_reach(&r->x.rec.client.request, r->message_off + len);
+	range_begin(&r->x.rec.client.request, conn_first_off(c, len - skip));
+	range_reach(&r->x.rec.client.request, conn_past_off(c, 0));
 	r->begun = true;
 	timeout_set(&w->timeouts, &r->request_limit, TIMEOUT_REQUEST, w->now_ns);
 	if (tap_active(w->tap))
-		tap_begin(w->tap, r->x.rec.id, c, TAP_PART_CLIENT_REQUEST, r->message_off + skip, 0,
-			  bytes + skip, len - skip);
+		tap_begin(w->tap, r->x.rec.id, c, TAP_PART_CLIENT_REQUEST,
+			  r->x.rec.client.request.first, 0, bytes + skip, len - skip);
 }
 
 void relay_refuse(struct relay *r, enum reason why)
 {
-	r->message_off = r->client->read_off;
 	r->client_read_ns = r->w->now_ns;
 	relay_begin(r, NULL, 0);
 	relay_fail(r, why);
@@ -225,14 +225,12 @@ enum http_progress relay_read_head(struct relay *r, const char *bytes, size_t le
 {
 	enum http_progress p;
 
-	if (!r->begun)
-		r->message_off = r->client->read_off - len;
 	p = http_head_read(&r->req_head, bytes, len);
 	if (!r->begun && (http_head_started(&r->req_head) || p == HTTP_BAD))
 		relay_begin(r, bytes, len);
 	if (r->begun)
 		range_reach(&r->x.rec.client.request,
-			    r->message_off + (p == HTTP_DONE ? r->req_head.len : len));
+			    conn_past_off(r->client, p == HTTP_DONE ? len - r->req_head.len : 0));
 	if (p != HTTP_MORE) {
 		size_t keep = p == HTTP_DONE ? r->req_head.len : len;
 
@@ -359,7 +357,6 @@ void relay_turn_away(struct worker *w, struct conn *client, uint64_t read_ns, co
 
 	r->w = w;
 	relay_prepare(r, client, &none);
-	r->message_off = client->read_off - len;
 	r->client_read_ns = read_ns;
 	relay_begin(r, bytes, len);
 	relay_fail(r, why);
@@ -390,7 +387,7 @@ static void relay_look_taken(const struct conn *c, const struct timeout *t, bool
 static bool relay_owes_continue(const struct relay *r)
 {
 	return r->req_head.expect_continue && r->x.response == RESPONSE_WAIT &&
-	       r->x.interim_count == 0 && r->used_off == r->message_off + r->req_head.len;
+	       r->x.interim_count == 0 && !r->body_begun;
 }
 
 /* The one place where it is decided which side is being waited for. */

@@ -68,9 +68,9 @@ struct relay {
 	uint64_t client_read_ns;   /* monotonic, of the newest read */
 	struct http_head req_head; /* slices point into raw */
 	struct http_body req_body;
-	struct buf raw;       /* the request head as it was read, for the log */
-	uint64_t message_off; /* offset of its first byte, empty lines included */
-	uint64_t used_off;    /* offset past the last byte that was used */
+	struct buf raw;    /* the request head as it was read, for the log */
+	uint64_t used_off; /* offset past the last byte that was used */
+	bool body_begun;   /* a byte behind the head was used */
 
 	/* backend side */
 	struct upstream *up;
@@ -95,8 +95,7 @@ struct relay {
 	bool ends_by_close;    /* the client knows the body's end by ours alone */
 	uint32_t up_read_size; /* of the next read from either side */
 	uint32_t client_read_size;
-	uint16_t backend_fragment_len; /* kept for the log when the connection is pooled or gone */
-	char backend_fragment[CONN_FRAGMENT_MAX];
+	struct buf backend_fragment; /* kept for the log when the connection is pooled or gone */
 
 	/* time limits; `moved` marks what happened since they were set */
 	struct timeout body_limit;

@@ -129,7 +129,7 @@ void relay_report(struct relay *r)
 		.soap_action = soap_action(r, action),
 		.minor = r->started ? (int8_t)h->minor : -1,
 		.client_fragment = {r->client->fragment, r->client->fragment_len},
-		.backend_fragment = {r->backend_fragment, r->backend_fragment_len},
+		.backend_fragment = {buf_at(&r->backend_fragment), buf_left(&r->backend_fragment)},
 	};
 
 	report_soap(r, &line);

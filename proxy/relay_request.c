@@ -83,10 +83,11 @@ static void relay_send_backend(struct relay *r, struct iovec *parts, int count)
 		(struct iovec){r->request.data + r->request_sent, r->request.len - r->request_sent};
 	worker_clock(r->w);
 	if (!byte_range_exists(&r->x.rec.backend.request)) {
-		range_begin(&r->x.rec.backend.request, up->sent_off);
+		range_begin(&r->x.rec.backend.request, conn_next_off(up));
 		if (tap_active(r->w->tap))
 			tap_begin(r->w->tap, r->x.rec.id, up, TAP_PART_BACKEND_REQUEST,
-				  up->sent_off, r->x.rec.attempts, r->request.data, r->request.len);
+				  conn_next_off(up), r->x.rec.attempts, r->request.data,
+				  r->request.len);
 	}
 	r->request_sent = r->request.len;
 	r->backend_moved = true;
@@ -127,11 +128,14 @@ static size_t relay_take_body(struct relay *r, char *bytes, size_t len)
 	if (r->request_sent == 0)
 		len = MIN(len, room);
 	p = http_body_filter(&r->req_body, bytes, len, &used, &out_len, &tail, &tail_len);
-	r->used_off += used;
+	if (used > 0) {
+		r->body_begun = true;
+		r->used_off = conn_past_off(r->client, all - used);
+	}
 	range_reach(&r->x.rec.client.request, r->used_off);
 	r->x.rec.request_body_bytes = r->req_body.payload_bytes;
 	if (p == HTTP_BAD) {
-		range_reach(&r->x.rec.client.request, r->client->read_off);
+		range_reach(&r->x.rec.client.request, conn_past_off(r->client, 0));
 		relay_fail(r, r->req_body.no_memory ? REASON_NO_MEMORY : REASON_BAD_REQUEST);
 		return used;
 	}
@@ -163,7 +167,7 @@ size_t relay_start(struct relay *r, char *rest, size_t len)
 	enum reason why;
 
 	r->started = true;
-	r->used_off = r->message_off + r->req_head.len;
+	r->used_off = conn_past_off(r->client, len + buf_left(r->in));
 	if (r->w->cfg->proxy.max_requests > 0 && r->client->nth >= r->w->cfg->proxy.max_requests)
 		x->close_client = true;
 	http_body_init(&r->req_body, r->req_head.framing, r->req_head.content_length,

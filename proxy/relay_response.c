@@ -23,7 +23,7 @@ void relay_send_client(struct relay *r, const struct iovec *parts, int count)
 	struct byte_range *range = &r->x.rec.client.response;
 
 	worker_clock(r->w);
-	range_begin(range, c->sent_off + conn_pending(c));
+	range_begin(range, conn_next_off(c));
 	r->client_send_moved = true;
 	if (!conn_send(c, parts, count)) {
 		range_reach(range, c->sent_off);
@@ -42,8 +42,11 @@ static bool response_head_prepare(struct relay *r)
 			      r->req_head.upgrade_websocket);
 }
 
-/* An interim response, complete at bytes: pass it on, or swallow it for HTTP/1.0. */
-static void response_interim(struct relay *r, const char *bytes, uint64_t past)
+/*
+ * An interim response, complete at bytes, and `behind` bytes after it: pass it on, or swallow it for
+ * HTTP/1.0.
+ */
+static void response_interim(struct relay *r, const char *bytes, size_t behind)
 {
 	struct exchange *x = &r->x;
 	struct worker *w = r->w;
@@ -52,11 +55,11 @@ static void response_interim(struct relay *r, const char *bytes, uint64_t past)
 	struct iovec part;
 
 	range_begin(&x->rec.backend.interim, r->resp_first);
-	range_reach(&x->rec.backend.interim, past);
+	range_reach(&x->rec.backend.interim, conn_past_off(&r->up->conn, behind));
 	x->rec.at_us[MOMENT_BACKEND_RESPONSE_START] = MOMENT_NEVER;
 	x->interim_count++;
-	x->interim_bytes += past - r->resp_first;
-	r->resp_first = past;
+	x->interim_bytes += r->resp_head.len;
+	r->resp_first = conn_first_off(&r->up->conn, behind);
 	if (x->interim_count > RELAY_INTERIM_COUNT_MAX ||
 	    x->interim_bytes > RELAY_INTERIM_BYTES_MAX) {
 		relay_fail(r, REASON_TOO_MANY_INTERIM);
@@ -71,14 +74,15 @@ static void response_interim(struct relay *r, const char *bytes, uint64_t past)
 	}
 	part.iov_base = w->head.data;
 	part.iov_len = rewrite_response(&r->resp_head, bytes, &ctx, w->head.data);
-	range_begin(&x->rec.client.interim, c->sent_off + conn_pending(c));
-	range_reach(&x->rec.client.interim, c->sent_off + conn_pending(c) + part.iov_len);
+	range_begin(&x->rec.client.interim, conn_next_off(c));
 	worker_clock(w);
 	r->client_send_moved = true;
 	if (!conn_send(c, &part, 1)) {
 		range_reach(&x->rec.client.interim, c->sent_off);
 		relay_fail(r, relay_client_reason(r));
+		return;
 	}
+	range_reach(&x->rec.client.interim, conn_next_off(c));
 }
 
 /* Does the client connection end with this response, and what does its head say of it? */
@@ -101,18 +105,17 @@ static enum rewrite_connection response_connection(struct relay *r)
 	return q->minor == 0 ? REWRITE_CONNECTION_KEEP_ALIVE : REWRITE_CONNECTION_NONE;
 }
 
-/* The last byte of the response was read; `past` is the offset behind it. */
-static void response_complete(struct relay *r, uint64_t past)
+/* The last byte of the response was read, and `behind` bytes after it. */
+static void response_complete(struct relay *r, size_t behind)
 {
 	struct exchange *x = &r->x;
 	struct upstream *u = r->up;
 	const struct http_head *h = &r->resp_head;
-	bool reusable = past == u->conn.read_off && h->keep_alive &&
-			h->framing != HTTP_BODY_UNTIL_CLOSE &&
+	bool reusable = behind == 0 && h->keep_alive && h->framing != HTTP_BODY_UNTIL_CLOSE &&
 			x->rec.at_us[MOMENT_BACKEND_REQUEST_END] != MOMENT_NEVER &&
 			(u->conn.drained || upstream_quiet(u));
 
-	range_reach(&x->rec.backend.response, past);
+	range_reach(&x->rec.backend.response, conn_past_off(&u->conn, behind));
 	exchange_moment(x, MOMENT_BACKEND_RESPONSE_END, r->w->now_ns);
 	if (h->keep_alive_timeout_s != UINT32_MAX) {
 		if (h->keep_alive_timeout_s <= 1)
@@ -141,7 +144,7 @@ static void response_tell_begin(struct relay *r)
 	tap_part(tap, rec->id, &r->up->conn, TAP_PART_BACKEND_RESPONSE, rec->backend.response.first,
 		 r->up->conn.read_off + left, true, false);
 	tap_part(tap, rec->id, r->client, TAP_PART_CLIENT_RESPONSE, rec->client.response.first,
-		 r->client->sent_off + conn_pending(r->client) + left, true, false);
+		 conn_next_off(r->client) + left, true, false);
 }
 
 static void response_tell_progress(struct relay *r)
@@ -189,7 +192,7 @@ static void response_body(struct relay *r, size_t head_len, char *bytes, size_t 
 	if (tail_len > 0)
 		parts[count++] = (struct iovec){(void *)(uintptr_t)tail, tail_len};
 	if (p == HTTP_DONE) {
-		response_complete(r, r->up->conn.read_off - (len - used));
+		response_complete(r, len - used);
 		exchange_set_response(x, RESPONSE_DONE);
 	} else {
 		exchange_set_response(x, RESPONSE_BODY);
@@ -291,7 +294,7 @@ static void response_head(struct relay *r, char *bytes, size_t len)
 			response_final(r, bytes, len);
 			break;
 		}
-		response_interim(r, bytes, r->resp_first + r->resp_head.len);
+		response_interim(r, bytes, len - r->resp_head.len);
 		bytes += r->resp_head.len;
 		len -= r->resp_head.len;
 		if (r->up != NULL && !response_head_prepare(r))
@@ -310,7 +313,7 @@ static void response_ended(struct relay *r, ssize_t n)
 	if (r->x.response == RESPONSE_WAIT) {
 		backend_failed(r, why);
 	} else if (n == CONN_EOF && r->resp_head.framing == HTTP_BODY_UNTIL_CLOSE) {
-		response_complete(r, r->up->conn.read_off);
+		response_complete(r, 0);
 		exchange_set_response(&r->x, RESPONSE_DONE);
 	} else {
 		relay_fail(r, why);
@@ -339,7 +342,7 @@ bool relay_response(struct relay *r)
 	r->backend_moved = true;
 	if (!r->resp_begun) {
 		r->resp_begun = true;
-		r->resp_first = up->read_off - (uint64_t)n;
+		r->resp_first = conn_first_off(up, (size_t)n);
 		if (!response_head_prepare(r)) {
 			relay_fail(r, REASON_NO_MEMORY);
 			return true;

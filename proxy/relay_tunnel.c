@@ -182,21 +182,20 @@ void relay_tunnel_open(struct relay *r, size_t head_len, char *bytes, size_t len
 	struct exchange *x = &r->x;
 	struct conn *client = r->client, *up = &r->up->conn;
 	struct iovec part = {r->w->head.data, head_len};
-	uint64_t first = client->sent_off + conn_pending(client) + head_len;
 
 	x->rec.status = 101;
 	exchange_moment(x, MOMENT_BACKEND_RESPONSE_END, r->w->now_ns);
-	range_reach(&x->rec.backend.response, up->read_off - len);
+	range_reach(&x->rec.backend.response, conn_past_off(up, len));
 	exchange_set_response(x, RESPONSE_TUNNEL);
 	x->close_client = true;
 	relay_send_client(r, &part, 1);
 	if (x->response != RESPONSE_TUNNEL)
 		return;
 	r->tunnel = true;
-	range_begin(&x->rec.client.tunnel_up, r->used_off);
-	range_begin(&x->rec.client.tunnel_down, first);
-	range_begin(&x->rec.backend.tunnel_up, up->sent_off);
-	range_begin(&x->rec.backend.tunnel_down, up->read_off - len);
+	range_begin(&x->rec.client.tunnel_up, conn_first_off(client, buf_left(r->in)));
+	range_begin(&x->rec.client.tunnel_down, conn_next_off(client));
+	range_begin(&x->rec.backend.tunnel_up, conn_next_off(up));
+	range_begin(&x->rec.backend.tunnel_down, conn_first_off(up, len));
 	relay_tunnel_tell(r);
 	/* The exchange as far as its time is limited is over, and its head is sent for good. */
 	timeout_clear(&r->w->timeouts, &r->request_limit);
@@ -218,6 +217,6 @@ void relay_tunnel_settle(struct relay *r)
 
 	range_reach(&leg->response, MIN(r->client->sent_off, first));
 	range_reach(&leg->tunnel_down, MAX(r->client->sent_off, first));
-	range_reach(&leg->tunnel_up, r->client->read_off);
+	range_reach(&leg->tunnel_up, conn_past_off(r->client, 0));
 	tunnel_note_head_sent(r);
 }
