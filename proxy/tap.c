@@ -232,7 +232,7 @@ void tap_open(struct tap *t, const struct conn *c)
 
 void tap_tls(struct tap *t, const struct conn *c, const struct tls_marks *m)
 {
-	struct tap_tls tls = {.conn = c->id, .tls = *m};
+	struct tap_tls tls = {.conn = c->id, .sent_off = c->sent_off, .tls = *m};
 
 	if (tap_active(t))
 		tap_add(t, TAP_TLS, &tls, sizeof(tls));

@@ -39,7 +39,10 @@ bool tap_active(const struct tap *t);
 void tap_open(struct tap *t, const struct conn *c);
 void tap_close(struct tap *t, const struct conn *c, const char *end);
 
-/* The handshake of c is over, well or not: before anything is told of an exchange on it. */
+/*
+ * The handshake of c is over, well or not: before anything is told of an exchange on it, and when
+ * what the handshake sends has been sent.
+ */
 void tap_tls(struct tap *t, const struct conn *c, const struct tls_marks *m);
 
 /* head: the first bytes of the message (up to 32 are taken), may be NULL with 0. */

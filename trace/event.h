@@ -198,6 +198,7 @@ struct tap_end {
 struct tap_tls {
 	struct tap_record r;
 	uint64_t conn;
+	uint64_t sent_off; /* so far: what was sent with the handshake, tickets too */
 	struct tls_marks tls;
 };
 

@@ -109,7 +109,8 @@ static const char *read_tls(struct cursor *body, const struct tap_message *m,
 
 	if (!take(body, &r, sizeof(r)))
 		return too_short;
-	fault = r.conn == 0 ? "a handshake of no connection" : tls_marks_fault(&r.tls);
+	fault = r.conn == 0 || r.sent_off >= BYTE_RANGE_NONE / 4 ? "a handshake of no connection"
+								 : tls_marks_fault(&r.tls);
 	if (fault == NULL && calls->tls != NULL)
 		calls->tls(calls->arg, m, &r);
 	return fault;

@@ -86,6 +86,7 @@ static void expect_tls(struct rig *rig, uint64_t conn)
 
 	tap_peer_take(&rig->peer, TAP_TLS, &tls, sizeof(tls));
 	cr_expect_eq(tls.conn, conn);
+	cr_expect_eq(tls.sent_off, 2000 + conn);
 	cr_expect_eq(memcmp(&tls.tls, &sample_marks, sizeof(tls.tls)), 0);
 }
 

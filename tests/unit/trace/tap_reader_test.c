@@ -196,7 +196,7 @@ Test(tap_reader, every_record_in_order)
 	struct tap_clock clock = {.real_ns = 6};
 	struct tap_endpoint endpoint = {.addr = local, .leg = TAP_BACKEND, .named = 1, .last = 1};
 	struct tap_open open = {.conn = 3, .opened_ns = 8, .local = local, .peer = peer};
-	struct tap_tls tls = {.conn = 3, .tls = marks()};
+	struct tap_tls tls = {.conn = 3, .sent_off = 1900, .tls = marks()};
 	struct tap_position position = {.conn = 3, .sent_off = 10, .read_off = 11, .drained = 1};
 	struct tap_begin begin = {.id = 9, .conn = 3, .first = 12, .part = TAP_PART_CLIENT_REQUEST};
 	struct tap_progress progress = {.id = 9, .conn = 3, .first = 12, .past = 20};
