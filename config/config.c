@@ -89,8 +89,8 @@ static const struct choice payload_choices[] = {
 };
 
 static const struct choice secrets_choices[] = {
-	{"off", 0, NULL},
-	{"on", 0, NO_TLS "; off"},
+	{"off", CONFIG_SECRETS_OFF, NULL},
+	{"on", CONFIG_SECRETS_ON, NULL},
 	{NULL, 0, NULL},
 };
 
@@ -195,7 +195,7 @@ static const struct key keys[] = {
 	TEXT(trace, control),
 	{KEY(trace, interfaces), .kind = KEY_INTERFACES, .standard = "auto"},
 	WORDS(trace, payload, "full", payload_choices),
-	UNSTORED(trace, secrets, "off", secrets_choices),
+	WORDS(trace, secrets, "off", secrets_choices),
 	NUMBER(trace, buffer_mb, "64", 1, 4096),
 	NUMBER(trace, hold_ms, "2000", 100, 60000),
 	UNSTORED(trace, keep, "all", keep_choices),

@@ -64,6 +64,11 @@ enum config_payload {
 	CONFIG_PAYLOAD_NONE,    /* no dump at all */
 };
 
+enum config_secrets {
+	CONFIG_SECRETS_OFF,
+	CONFIG_SECRETS_ON, /* TLS key material is told to the tracer, and stands in the dump */
+};
+
 struct config_proxy {
 	struct config_listen listen[CONFIG_LISTEN_MAX];
 	uint32_t listen_count;
@@ -104,6 +109,7 @@ struct config_trace {
 	char interfaces[CONFIG_INTERFACES_MAX][16];
 	uint32_t interface_count; /* 0: auto */
 	enum config_payload payload;
+	enum config_secrets secrets;
 	uint32_t buffer_mb;
 	uint32_t hold_ms;
 };

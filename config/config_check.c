@@ -262,10 +262,21 @@ static bool derive_paths(struct config *c, char err[CONFIG_ERROR_MAX])
 	return true;
 }
 
+/* Keys to what was not kept open nothing, and are better not written down. */
+static bool check_secrets(const struct config *c, char err[CONFIG_ERROR_MAX])
+{
+	if (c->trace.secrets == CONFIG_SECRETS_OFF || c->trace.payload == CONFIG_PAYLOAD_FULL)
+		return true;
+	return config_error(err, "[trace] secrets = \"on\": there is nothing to decrypt in a dump "
+				 "without payload; payload = full is expected");
+}
+
 bool config_check(struct config *c, char err[CONFIG_ERROR_MAX])
 {
 	struct writer w;
 
+	if (!check_secrets(c, err))
+		return false;
 	if (!check_tls(c, err) || !check_loop(c, err) || !check_user(c, &w, err))
 		return false;
 	if (!derive_paths(c, err))

@@ -144,10 +144,10 @@ static void on_resolved(void *arg)
 		tap_hub_endpoints_changed(s->hub);
 }
 
-static void on_tap_give(void *arg, unsigned worker, int fd)
+static void on_tap_give(void *arg, unsigned worker, int fd, bool with_secrets)
 {
 	struct server *s = arg;
-	struct worker_message m = {.kind = WORKER_MSG_TAP, .fd = fd};
+	struct worker_message m = {.kind = WORKER_MSG_TAP, .fd = fd, .with_secrets = with_secrets};
 
 	if (!worker_post(s->workers[worker], &m))
 		log_error("worker %u: no memory for the tap", worker);
@@ -351,11 +351,15 @@ static bool server_start_trace(struct server *s)
 		.give = on_tap_give,
 		.endpoints = on_tap_endpoints,
 		.ready = on_tap_ready,
+		.with_secrets = s->cfg->trace.secrets == CONFIG_SECRETS_ON,
 	};
 	const struct config_trace *cfg = &s->cfg->trace;
 
 	if (cfg->control[0] == '\0')
 		return true;
+	if (cfg->secrets == CONFIG_SECRETS_ON)
+		log_warning("[trace] secrets = on: the keys of all TLS connections go into the "
+			    "dump; whoever may read it reads what they carried");
 	s->hub = tap_hub_new(s->base, cfg->control, s->shared.run, s->worker_count, &calls);
 	if (s->hub == NULL)
 		return false;

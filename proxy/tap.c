@@ -28,6 +28,7 @@
 #include "proxy/tap_asked.h"
 #include "proxy/tap_message.h"
 #include "proxy/tap_ring.h"
+#include "proxy/tap_secrets.h"
 
 #define SEND_BYTES         16384
 #define SEND_AGE_NS        NS_PER_MS
@@ -56,6 +57,9 @@ struct tap {
 	bool is_timed;      /* the timer is armed */
 	uint64_t oldest_ns; /* of the records that wait, monotonic; 0: none */
 	struct tap_ring ring;
+	bool with_secrets;
+	bool has_said; /* that secrets are lost */
+	struct tap_secrets secrets;
 	struct tap_asked *asked;
 	uint8_t *inbox; /* TAP_MESSAGE_MAX bytes */
 	struct event readable;
@@ -79,6 +83,7 @@ static void tap_detach(struct tap *t)
 	close(t->fd);
 	t->fd = -1;
 	tap_ring_fini(&t->ring);
+	tap_secrets_fini(&t->secrets);
 	tap_asked_free(t->asked);
 	free(t->inbox);
 	t->asked = NULL;
@@ -129,6 +134,7 @@ static void tap_flush(struct tap *t)
 
 		if (n >= 0) {
 			tap_ring_sent(&t->ring);
+			(void)tap_secrets_move(&t->secrets, &t->ring);
 		} else if (errno != EINTR) {
 			send_failed(t, errno);
 			return;
@@ -185,12 +191,21 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	tap_flush(arg);
 }
 
+/* Where a record goes, behind all secrets; NULL: dropped. */
+static char *tap_room(struct tap *t, size_t len)
+{
+	if (LIKELY(!tap_secrets_wait(&t->secrets)) || tap_secrets_move(&t->secrets, &t->ring))
+		return tap_ring_add(&t->ring, len);
+	tap_ring_drop(&t->ring);
+	return NULL;
+}
+
 /* Add a record of what happened at mono_ns; its head is filled in here. */
 static void tap_add_of(struct tap *t, enum tap_type type, void *record, size_t len,
 		       uint64_t mono_ns, uint64_t now_ns)
 {
 	struct tap_record head = tap_record_head(type, len, mono_ns);
-	char *at = tap_ring_add(&t->ring, len);
+	char *at = tap_room(t, len);
 
 	if (at == NULL)
 		return;
@@ -259,6 +274,24 @@ void tap_close(struct tap *t, const struct conn *c, const char *end)
 	tap_asked_remove(t->asked, c->id);
 	put_word(close.end, end);
 	tap_add(t, TAP_CLOSE, &close, sizeof(close));
+}
+
+void tap_secret(struct tap *t, const struct conn *c, const char *line, size_t len)
+{
+	uint64_t now_ns;
+
+	if (!tap_active(t) || !t->with_secrets || !tap_secrets_is_useful(line, len))
+		return;
+	now_ns = clock_mono_ns();
+	if (tap_secrets_add(&t->secrets, &t->ring, c->id, line, len, now_ns)) {
+		tap_commit(t, now_ns);
+		return;
+	}
+	tap_ring_drop(&t->ring);
+	if (!t->has_said)
+		log_warning("tap of worker %u: no memory for secrets: the dump will not open whole",
+			    t->worker);
+	t->has_said = true;
 }
 
 void tap_begin(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,
@@ -345,7 +378,7 @@ void tap_end(struct tap *t, const struct exchange_record *x)
 		return;
 	now_ns = clock_mono_ns();
 	head = tap_record_head(TAP_END, (uint32_t)len, now_ns);
-	at = tap_ring_add(&t->ring, len);
+	at = tap_room(t, len);
 	if (at == NULL)
 		return;
 	memcpy(at, &head, sizeof(head));
@@ -496,7 +529,7 @@ static void grow_socket_buffer(int fd)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
-void tap_attach(struct tap *t, int fd)
+void tap_attach(struct tap *t, int fd, bool with_secrets)
 {
 	const struct conn *c;
 
@@ -506,6 +539,8 @@ void tap_attach(struct tap *t, int fd)
 	t->sending = SENDING_FREE;
 	t->is_timed = false;
 	t->oldest_ns = 0;
+	t->with_secrets = with_secrets;
+	t->has_said = false;
 	t->asked = tap_asked_new();
 	t->inbox = malloc(TAP_MESSAGE_MAX);
 	event_assign(&t->readable, t->base, fd, EV_READ | EV_PERSIST, on_readable, t);

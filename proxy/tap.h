@@ -3,7 +3,8 @@
  *
  * Without a tracer every call returns at once. With one, records collect in a 4 MiB buffer and
  * leave when 16 KiB are pending or the oldest is 1 ms old; only a full buffer drops records,
- * counted. Belongs to one worker's thread. The wire contract is trace/event.h.
+ * counted, and never secrets, which wait for room. Belongs to one worker's thread. The wire contract
+ * is trace/event.h.
  */
 #ifndef PROXY_TAP_H
 #define PROXY_TAP_H
@@ -26,8 +27,11 @@ struct tap *tap_new(struct event_base *base, uint16_t worker, uint32_t run,
 /* Tries to send what is pending (bounded to 100 ms), then closes. */
 void tap_free(struct tap *t);
 
-/* A tracer came: t owns fd (SEQPACKET) from now on; an earlier one is dropped. */
-void tap_attach(struct tap *t, int fd);
+/*
+ * A tracer came: t owns fd (SEQPACKET) from now on; an earlier one is dropped. with_secrets: it may
+ * have them, and wants them.
+ */
+void tap_attach(struct tap *t, int fd, bool with_secrets);
 
 /* True while a tracer listens: callers may skip gathering what only the tap wants. */
 bool tap_active(const struct tap *t);
@@ -44,6 +48,12 @@ void tap_close(struct tap *t, const struct conn *c, const char *end);
  * what the handshake sends has been sent.
  */
 void tap_tls(struct tap *t, const struct conn *c, const struct tls_marks *m);
+
+/*
+ * A line of c's TLS key log, without its line end: after tap_open(), and before a byte that is
+ * protected with it is sent or read. Told when the tracer may have it, else forgotten.
+ */
+void tap_secret(struct tap *t, const struct conn *c, const char *line, size_t len);
 
 /* head: the first bytes of the message (up to 32 are taken), may be NULL with 0. */
 void tap_begin(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,

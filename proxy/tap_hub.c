@@ -58,6 +58,7 @@ struct tap_hub {
 	unsigned guest_count;
 	struct guest *tracer; /* or NULL */
 	bool is_ready;        /* the tracer has said so */
+	bool with_secrets;    /* the tracer gets them */
 	bool endpoints_due;
 	uint64_t sent; /* messages to this tracer so far */
 };
@@ -185,6 +186,7 @@ static bool send_hello(struct tap_hub *h, const int *theirs)
 		.real_ns = clock_real_ns(),
 		.pid = (uint32_t)getpid(),
 		.workers = h->workers,
+		.tells = h->with_secrets ? TAP_WANT_SECRETS : 0,
 	};
 	unsigned done = 0;
 
@@ -246,7 +248,7 @@ static bool attach_tracer(struct tap_hub *h)
 	said = send_hello(h, fds + h->workers);
 	close_all(fds + h->workers, h->workers);
 	for (unsigned i = 0; said && i < h->workers; i++)
-		h->calls.give(h->calls.arg, i, fds[i]);
+		h->calls.give(h->calls.arg, i, fds[i], h->with_secrets);
 	if (!said)
 		close_all(fds, h->workers);
 	free(fds);
@@ -283,8 +285,16 @@ static void tick_arm(struct tap_hub *h)
 	event_add(&h->tick, &second);
 }
 
-/* False: the guest is to be closed. */
-static bool guest_attach(struct guest *g)
+static bool wants_secrets(const struct cursor *body)
+{
+	struct cursor c = *body;
+
+	cursor_skip(&c, offsetof(struct tap_attach, wants) - sizeof(struct tap_record));
+	return (cursor_native32(&c) & TAP_WANT_SECRETS) != 0;
+}
+
+/* body: of its TAP_ATTACH. False: the guest is to be closed. */
+static bool guest_attach(struct guest *g, const struct cursor *body)
 {
 	struct tap_hub *h = g->hub;
 
@@ -295,6 +305,7 @@ static bool guest_attach(struct guest *g)
 	h->tracer = g;
 	h->sent = 0;
 	h->is_ready = h->endpoints_due = false;
+	h->with_secrets = h->calls.with_secrets && wants_secrets(body);
 	if (!attach_tracer(h)) {
 		log_warning("tap %s: the tracer cannot be served: %s", h->address.sun_path,
 			    strerror(errno));
@@ -316,7 +327,8 @@ static bool guest_hears(struct guest *g, uint16_t type, const struct cursor *bod
 	size_t attach_body = sizeof(struct tap_attach) - sizeof(struct tap_record);
 
 	if (g != h->tracer)
-		return type == TAP_ATTACH && cursor_left(body) >= attach_body && guest_attach(g);
+		return type == TAP_ATTACH && cursor_left(body) >= attach_body &&
+		       guest_attach(g, body);
 	if (type == TAP_READY && !h->is_ready) {
 		h->is_ready = true;
 		h->calls.ready(h->calls.arg);

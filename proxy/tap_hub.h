@@ -17,8 +17,9 @@ struct tap_hub;
 
 struct tap_hub_calls {
 	void *arg;
+	bool with_secrets; /* a tracer that wants secrets gets them */
 	/* Give worker number i its end. The callee owns fd. */
-	void (*give)(void *arg, unsigned worker, int fd);
+	void (*give)(void *arg, unsigned worker, int fd, bool with_secrets);
 	/* Fill in up to max endpoints (addr, leg, named); returns how many. */
 	unsigned (*endpoints)(void *arg, struct tap_endpoint *out, unsigned max);
 	/* The tracer's captures run / the tracer is gone (may be NULL). */

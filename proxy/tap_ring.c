@@ -36,7 +36,14 @@ static char *slot_at(const struct tap_ring *r, uint32_t slot)
 	return r->bytes + (size_t)slot * TAP_MESSAGE_MAX;
 }
 
-void *tap_ring_add(struct tap_ring *r, size_t len)
+void tap_ring_drop(struct tap_ring *r)
+{
+	r->next_head.dropped++;
+	r->lost_now++;
+}
+
+/* Where len bytes go; NULL: all slots are full. */
+static char *find_room(struct tap_ring *r, size_t len)
 {
 	uint32_t tail = r->tail;
 	char *at;
@@ -44,11 +51,8 @@ void *tap_ring_add(struct tap_ring *r, size_t len)
 	/* After a loss a new message begins, which tells of it. */
 	if (UNLIKELY(r->len[tail] + len > TAP_MESSAGE_MAX || r->lost_now > 0)) {
 		tail = (tail + 1) % TAP_RING_SLOTS;
-		if (tail == r->head) {
-			r->next_head.dropped++;
-			r->lost_now++;
+		if (tail == r->head)
 			return NULL;
-		}
 		r->tail = tail;
 		r->len[tail] = sizeof(struct tap_message);
 		r->lost[tail] = r->lost_now;
@@ -56,6 +60,24 @@ void *tap_ring_add(struct tap_ring *r, size_t len)
 	}
 	at = slot_at(r, tail) + r->len[tail];
 	r->len[tail] += (uint32_t)len;
+	return at;
+}
+
+void *tap_ring_add(struct tap_ring *r, size_t len)
+{
+	char *at = find_room(r, len);
+
+	if (UNLIKELY(at == NULL))
+		tap_ring_drop(r);
+	return at;
+}
+
+void *tap_ring_add_secret(struct tap_ring *r, size_t len)
+{
+	char *at = find_room(r, len);
+
+	if (at != NULL)
+		r->secret[r->tail] = true;
 	return at;
 }
 
@@ -75,6 +97,10 @@ void tap_ring_sent(struct tap_ring *r)
 {
 	r->next_head.number++;
 	r->lost[r->head] = 0;
+	if (UNLIKELY(r->secret[r->head])) {
+		explicit_bzero(slot_at(r, r->head), r->len[r->head]);
+		r->secret[r->head] = false;
+	}
 	if (r->head != r->tail)
 		r->head = (r->head + 1) % TAP_RING_SLOTS;
 	else

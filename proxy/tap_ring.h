@@ -27,6 +27,7 @@ struct tap_ring {
 	uint32_t tail;
 	uint32_t len[TAP_RING_SLOTS];  /* with the message's head */
 	uint32_t lost[TAP_RING_SLOTS]; /* records dropped just before the message's first */
+	bool secret[TAP_RING_SLOTS];   /* holds one: wiped when it has left */
 	uint32_t lost_now;             /* since the last record; 0 but while the ring is full */
 	struct tap_message next_head;  /* of the next message that leaves */
 };
@@ -37,6 +38,12 @@ void tap_ring_fini(struct tap_ring *r);
 
 /* Where a record of len bytes (a multiple of 8) is to be written; NULL: dropped and counted. */
 void *tap_ring_add(struct tap_ring *r, size_t len) MUST_CHECK;
+
+/* The same of a secret, which is not counted when there is no room: the caller keeps it. */
+void *tap_ring_add_secret(struct tap_ring *r, size_t len) MUST_CHECK;
+
+/* A record is dropped, and counted. */
+void tap_ring_drop(struct tap_ring *r);
 
 /* The oldest message, ready to send; NULL: nothing waits. It stays until tap_ring_sent(). */
 const void *tap_ring_message(struct tap_ring *r, size_t *len) MUST_CHECK;

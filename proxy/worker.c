@@ -186,11 +186,11 @@ void worker_adopt(struct worker *w, int fd, const struct addr *local, const stru
 }
 
 /* The connections there are, then what has begun on them. */
-static void worker_tell_tracer(struct worker *w, int fd)
+static void worker_tell_tracer(struct worker *w, int fd, bool with_secrets)
 {
 	const struct client *c;
 
-	tap_attach(w->tap, fd);
+	tap_attach(w->tap, fd, with_secrets);
 	TAILQ_FOREACH(c, &w->clients, link)
 		if (c->relay != NULL)
 			relay_tell_begun(c->relay);
@@ -212,7 +212,7 @@ static void worker_handle(struct worker *w, struct worker_message *m)
 			acceptor_start(w->acceptor);
 		break;
 	case WORKER_MSG_TAP:
-		worker_tell_tracer(w, m->fd);
+		worker_tell_tracer(w, m->fd, m->with_secrets);
 		break;
 	case WORKER_MSG_RESOLVED:
 		worker_resolved(w);

@@ -64,6 +64,7 @@ enum worker_message_kind {
 struct worker_message {
 	enum worker_message_kind kind;
 	int fd;
+	bool with_secrets; /* of a tap */
 	uint64_t opened_ns;
 	struct addr local;
 	struct addr peer;

@@ -86,6 +86,8 @@ struct tap_hello {
 	uint64_t real_ns;
 	uint32_t pid;
 	uint32_t workers;
+	uint32_t tells; /* of what the tracer wants: TAP_WANT_ bits */
+	uint32_t zero;
 };
 
 struct tap_clock {

@@ -95,6 +95,23 @@ Test(config_check, tls_is_refused)
 			   "speak TLS; http:// is expected");
 }
 
+Test(config_check, secrets_need_what_they_open)
+{
+	struct config c;
+
+	config_defaults(&c);
+	set(&c, "trace", "secrets", "on");
+	expect_fine(&c);
+	set(&c, "trace", "payload", "headers");
+	expect_refused(&c,
+		       "[trace] secrets = \"on\": there is nothing to decrypt in a dump without "
+		       "payload; payload = full is expected");
+	set(&c, "trace", "payload", "none");
+	expect_refused(&c, "payload = full is expected");
+	set(&c, "trace", "secrets", "off");
+	expect_fine(&c);
+}
+
 static void expect_loop(const char *listen, const char *backend, bool loop)
 {
 	char err[CONFIG_ERROR_MAX] = "";

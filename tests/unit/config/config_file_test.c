@@ -95,6 +95,7 @@ static void fill_with_others(struct config *c)
 		"trace.control=other",
 		"trace.interfaces=other",
 		"trace.payload=none",
+		"trace.secrets=on",
 		"trace.buffer_mb=1",
 		"trace.hold_ms=100",
 	};

@@ -253,7 +253,11 @@ Test(config, words)
 	cr_expect_eq(c.trace.payload, CONFIG_PAYLOAD_HEADERS);
 	expect_set(&c, "trace", "payload", "none");
 	cr_expect_eq(c.trace.payload, CONFIG_PAYLOAD_NONE);
+	expect_set(&c, "trace", "secrets", "on");
+	cr_expect_eq(c.trace.secrets, CONFIG_SECRETS_ON);
 	expect_set(&c, "trace", "secrets", "off");
+	cr_expect_eq(c.trace.secrets, CONFIG_SECRETS_OFF);
+	expect_refused("trace", "secrets", "yes", "[trace] secrets = \"yes\": off or on");
 	expect_set(&c, "trace", "keep", "all");
 	expect_refused("proxy", "host_header", "Client",
 		       "[proxy] host_header = \"Client\": client or backend");
@@ -264,8 +268,6 @@ Test(config, what_this_version_cannot_do_is_said)
 {
 	expect_refused("trace", "keep", "tail",
 		       "[trace] keep = \"tail\": this version keeps every packet; all");
-	expect_refused("trace", "secrets", "on",
-		       "[trace] secrets = \"on\": this version does not speak TLS; off");
 }
 
 Test(config, tls_keys_may_be_empty_or_say_the_default)

@@ -32,9 +32,11 @@ struct rig {
 	unsigned endpoint_count;
 	unsigned ready;
 	unsigned gone;
+	bool may_tell_secrets;
+	unsigned secrets; /* workers that were told to tell them */
 };
 
-static void give(void *arg, unsigned worker, int fd)
+static void give(void *arg, unsigned worker, int fd, bool with_secrets)
 {
 	struct rig *rig = arg;
 
@@ -42,6 +44,7 @@ static void give(void *arg, unsigned worker, int fd)
 	if (rig->given[worker] >= 0)
 		close(rig->given[worker]);
 	rig->given[worker] = fd;
+	rig->secrets += with_secrets;
 }
 
 /* 10.0.0.1:1, 10.0.0.1:2, ... the first of the client leg, others of a named backend. */
@@ -79,14 +82,16 @@ static struct tap_hub *hub_make(struct rig *rig, const char *path)
 					    .give = give,
 					    .endpoints = endpoints,
 					    .ready = note_ready,
-					    .gone = note_gone};
+					    .gone = note_gone,
+					    .with_secrets = rig->may_tell_secrets};
 
 	return tap_hub_new(rig->base, path, RUN, rig->workers, &calls);
 }
 
-static void rig_start(struct rig *rig, unsigned workers)
+static void rig_start_with(struct rig *rig, unsigned workers, bool may_tell_secrets)
 {
 	memset(rig, 0, sizeof(*rig));
+	rig->may_tell_secrets = may_tell_secrets;
 	scratch_make(&rig->dir);
 	rig->base = event_base_new();
 	rig->workers = workers;
@@ -94,6 +99,11 @@ static void rig_start(struct rig *rig, unsigned workers)
 	memset(rig->given, 0xff, sizeof(rig->given));
 	rig->hub = hub_make(rig, scratch_path(&rig->dir, "tap"));
 	cr_assert(rig->base != NULL && rig->hub != NULL);
+}
+
+static void rig_start(struct rig *rig, unsigned workers)
+{
+	rig_start_with(rig, workers, false);
 }
 
 static void rig_stop(struct rig *rig)
@@ -131,13 +141,19 @@ static void guest_connect(const struct rig *rig, struct tap_peer *p)
 	tap_peer_init(p, fd, RUN, TAP_CONTROL);
 }
 
-static void guest_attach(const struct rig *rig, struct tap_peer *p)
+static void guest_attach_for(const struct rig *rig, struct tap_peer *p, uint32_t wants)
 {
 	const struct tap_attach attach = {.r = {.type = TAP_ATTACH, .len = sizeof(attach)},
-					  .pid = (uint32_t)getpid()};
+					  .pid = (uint32_t)getpid(),
+					  .wants = wants};
 
 	guest_connect(rig, p);
 	tap_peer_send(p, &attach, sizeof(attach));
+}
+
+static void guest_attach(const struct rig *rig, struct tap_peer *p)
+{
+	guest_attach_for(rig, p, 0);
 }
 
 /* Run until the guest has that many more bytes of records; false: its connection ended. */
@@ -276,6 +292,31 @@ static void skip_hello(struct rig *rig, struct tap_peer *p)
 {
 	cr_assert(guest_wait(rig, p, hello_bytes));
 	p->at += hello_bytes;
+}
+
+static void expect_secrets(bool may_tell, uint32_t wants, unsigned told)
+{
+	static struct rig rig;
+	struct tap_peer p;
+	struct tap_hello hello;
+
+	rig_start_with(&rig, 2, may_tell);
+	guest_attach_for(&rig, &p, wants);
+	cr_assert(guest_wait(&rig, &p, hello_bytes));
+	tap_peer_take(&p, TAP_HELLO, &hello, sizeof(hello));
+	cr_expect_eq(hello.tells, told);
+	cr_expect_eq(rig.secrets, told == TAP_WANT_SECRETS ? 2U : 0U);
+	close(p.fd);
+	tap_peer_fini(&p);
+	rig_stop(&rig);
+}
+
+Test(tap_hub, secrets_need_both_sides)
+{
+	expect_secrets(true, TAP_WANT_SECRETS, TAP_WANT_SECRETS);
+	expect_secrets(true, 0, 0);
+	expect_secrets(true, 2, 0);
+	expect_secrets(false, TAP_WANT_SECRETS, 0);
 }
 
 Test(tap_hub, ready_is_told_once)

@@ -23,6 +23,7 @@ struct rig {
 	struct conn_list conns;
 	struct tap *tap;
 	struct tap_peer peer;
+	bool with_secrets; /* for those that attach from now on */
 };
 
 static inline void rig_attach(struct rig *rig)
@@ -31,7 +32,7 @@ static inline void rig_attach(struct rig *rig)
 
 	cr_assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	tap_peer_init(&rig->peer, pair[1], RUN, WORKER);
-	tap_attach(rig->tap, pair[0]);
+	tap_attach(rig->tap, pair[0], rig->with_secrets);
 }
 
 static inline void rig_start(struct rig *rig)
@@ -41,6 +42,7 @@ static inline void rig_start(struct rig *rig)
 	rig->tap = tap_new(rig->base, WORKER, RUN, &rig->conns);
 	cr_assert(rig->base != NULL && rig->tap != NULL);
 	rig->peer = (struct tap_peer){.fd = -1};
+	rig->with_secrets = false;
 }
 
 static inline void rig_start_attached(struct rig *rig)
