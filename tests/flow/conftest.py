@@ -21,6 +21,7 @@ import network  # noqa: E402
 from origin import Origin  # noqa: E402
 from peer import Peer  # noqa: E402
 import stack  # noqa: E402
+import tls_mode  # noqa: E402
 
 
 def pytest_configure(config):
@@ -32,6 +33,9 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
+        name = item.nodeid.rpartition("/")[2].replace("test_", "", 1).replace(".py", "", 1)
+        if why := tls_mode.excluded(name):
+            item.add_marker(pytest.mark.skip(reason=f"not over TLS: {why}"))
         if item.get_closest_marker("capture") and not capture.allowed():
             item.add_marker(pytest.mark.skip(reason="capturing packets needs root"))
         if item.get_closest_marker("memory") and stack.SLOW:

@@ -18,7 +18,10 @@ import sys
 import time
 
 from origin import response
+import certs
 import peer as peers
+import tls_mode
+import tls_peer
 import wire
 
 BLOCK = memoryview(bytes(1 << 20))
@@ -132,14 +135,14 @@ def run_backend():
 
 # ---- the bystander's process ----------------------------------------------------------------------
 
-def exchange_for(address, seconds):
+def exchange_for(address, seconds, tls):
     took, failed, client = [], [], None
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         began = time.monotonic()
         try:
             if client is None:
-                client = peers.Peer(address)
+                client = peers.Peer(address, tls=tls)
             got = client.post(BODY, "/bystander")
             if got.status != 200:
                 failed.append(f"status {got.status}")
@@ -155,9 +158,10 @@ def exchange_for(address, seconds):
             "most_s": max(took)}
 
 
-def run_bystander(address):
+def run_bystander(address, trust):
+    tls = tls_peer.client_context(trust) if trust else False
     for line in sys.stdin:
-        print(json.dumps(exchange_for(address, float(line))), flush=True)
+        print(json.dumps(exchange_for(address, float(line), tls)), flush=True)
 
 
 # ---- the test's side ------------------------------------------------------------------------------
@@ -187,7 +191,8 @@ class Bystander(Apart):
     """begin(seconds), then result(): {count, failed, median_s, most_s}."""
 
     def __init__(self, address):
-        super().__init__("bystander", address[0], str(address[1]))
+        trust = certs.ca().cert if address in tls_mode.LISTENERS else ""
+        super().__init__("bystander", address[0], str(address[1]), trust)
         self.exchanges = 0
 
     def begin(self, seconds):
@@ -208,4 +213,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "backend":
         run_backend()
     else:
-        run_bystander((sys.argv[2], int(sys.argv[3])))
+        run_bystander((sys.argv[2], int(sys.argv[3])), sys.argv[4])

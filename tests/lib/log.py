@@ -5,6 +5,8 @@ import os
 import re
 import time
 
+import tls_mode
+
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\Z")
 ADDRESS = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+(%\w+)?\]):\d+\Z")
 END_WORDS = {
@@ -15,7 +17,12 @@ END_WORDS = {
     "backend-timeout", "backend-stalled", "bad-response", "response-head-too-large",
     "too-many-interim", "resolve-failed", "connect-refused", "connect-failed", "connect-timeout",
     "request-timeout", "tunnel-client", "tunnel-backend", "tunnel-timeout",
+    "backend-tls-failed", "backend-unverified", "tls-handshake", "tls-timeout", "tls-unverified",
+    "tls-on-plain", "plain-on-tls",
 }
+# Ends of connections whose handshake was never done.
+WITHOUT_HANDSHAKE = {"tls-handshake", "tls-timeout", "tls-unverified", "tls-on-plain",
+                     "plain-on-tls"}
 MOMENTS = ["request_end", "backend_ready", "backend_request_end", "backend_response_start",
            "backend_response_end", "response_end"]
 # No moment of a pair is later than the second, where both came.
@@ -30,6 +37,9 @@ LEG_KEYS = ["conn", "nth", "local", "peer", "opened", "tls", "request", "interim
 BACKEND_KEYS = LEG_KEYS[:2] + ["reused"] + LEG_KEYS[2:] + ["attempts", "tries"]
 TRY_KEYS = ["conn", "nth", "local", "peer", "request", "response", "end"]
 PARTS = ["request", "interim", "response"]
+TLS_MARKS = ["client_hello", "server_hello", "server_finished", "client_finished"]
+TLS_KEYS = ["version", "cipher", "sni", "alpn", "resumed", "handshake_us", "subject", "verify",
+            "error"] + TLS_MARKS
 
 
 def read_lines(path):
@@ -43,12 +53,12 @@ def read_lines(path):
 
 
 def wait_lines(path, count, timeout_s=10):
-    """At least that many lines."""
+    """At least that many lines; ranges of TLS legs in plain bytes, as the peers count."""
     until = time.monotonic() + timeout_s
     while True:
         lines = read_lines(path)
         if len(lines) >= count:
-            return lines
+            return [tls_mode.plain_line(line) for line in lines]
         if time.monotonic() > until:
             raise AssertionError(f"{len(lines)} of {count} lines in {os.path.basename(path)}: "
                                  f"{[(x.get('target'), x.get('end')) for x in lines]}")
@@ -72,7 +82,7 @@ class Tail:
         for raw in whole.splitlines():
             line = json.loads(raw)
             check_line(line)
-            self.by_peer.setdefault(line["client"]["peer"], []).append(line)
+            self.by_peer.setdefault(line["client"]["peer"], []).append(tls_mode.plain_line(line))
 
     def lines_of(self, client, count=1, timeout_s=10):
         """The lines of this peer.Peer's connection; there must be exactly so many."""
@@ -98,7 +108,7 @@ def check_leg(leg, keys, where):
     assert ADDRESS.match(leg["peer"]), f"{where}: {leg['peer']}"
     assert leg["local"] is None or ADDRESS.match(leg["local"]), f"{where}: {leg['local']}"
     assert STAMP.match(leg["opened"]), f"{where}: {leg['opened']}"
-    assert leg["tls"] is None, where
+    check_tls(leg["tls"], where)
     for part in PARTS:
         check_range(leg[part], f"{where}.{part}")
     if "tunnel" in leg:
@@ -106,7 +116,23 @@ def check_leg(leg, keys, where):
         check_range(leg["tunnel"]["up"], f"{where}.tunnel.up")
         check_range(leg["tunnel"]["down"], f"{where}.tunnel.down")
     if leg["interim"] and leg["response"]:
-        assert leg["interim"][1] <= leg["response"][0], where
+        check_order(leg["interim"], leg["response"], leg["tls"], where)
+
+
+def check_tls(tls, where):
+    """What a leg says of its TLS; None on a plain one."""
+    if tls is None:
+        return
+    assert list(tls) == TLS_KEYS, f"{where}: {list(tls)}"
+    assert tls["version"] in (None, "1.2", "1.3") and isinstance(tls["resumed"], bool), tls
+    assert isinstance(tls["verify"], str) and tls["alpn"] in (None, "http/1.1"), tls
+    for mark in TLS_MARKS:
+        check_range(tls[mark], f"{where}.tls.{mark}")
+    if tls["error"] is None:
+        assert tls["version"] and tls["cipher"] and tls["handshake_us"] >= 0, tls
+        assert all(tls[mark] for mark in TLS_MARKS), tls
+        assert tls["client_hello"][1] <= tls["client_finished"][0], tls
+        assert tls["server_hello"][1] <= tls["server_finished"][0], tls
 
 
 def check_moments(at):
@@ -201,7 +227,15 @@ def check_connections(legs, name):
         for part in ("request", "response"):
             ranges = [leg[part] for leg in mine if leg[part]]
             for before, after in zip(ranges, ranges[1:]):
-                assert before[1] <= after[0], f"{name} connection {conn}: {part} {ranges}"
+                check_order(before, after, mine[0]["tls"], f"{name} {conn}: {part} {ranges}")
+
+
+def check_order(before, after, tls, where):
+    """One message ends before the next begins; over TLS they may share a record."""
+    if tls is None:
+        assert before[1] <= after[0], where
+    else:
+        assert before[0] <= after[0] and before[1] <= after[1], where
 
 
 def assert_moments(line, *names):

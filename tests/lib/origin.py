@@ -10,6 +10,8 @@ import socket
 import threading
 import time
 
+import tls_mode
+import tls_peer
 import wire
 
 
@@ -99,15 +101,20 @@ class OriginConn(wire.Stream):
 
 class Origin:
     """The listening side. script: one function for all connections, or a list in their order, of
-    which the last serves all further ones."""
+    which the last serves all further ones.
+
+    tls: a context of tls_peer; None: as the mode says (tls_mode.py); False: plain in any case. A
+    connection whose handshake fails runs no script; what failed stands in `refused`."""
 
     def __init__(self, script=None, family=socket.AF_INET, address=None, recv_buffer=None,
-                 max_segment=None):
+                 max_segment=None, tls=None):
         self.scripts = script if isinstance(script, (list, tuple)) else [script or answer()]
         self.changed = threading.Condition()
         self.conns = []
         self.requests = []  # whole ones, in the order in which they were read
         self.errors = []
+        self.refused = []  # of handshakes that failed
+        self.tls = tls_mode.origin_context() if tls is None and tls_mode.BACKEND else tls
         self.forgive = False
         self.released = False
         self.threads = []
@@ -122,7 +129,7 @@ class Origin:
         self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
         self.text = wire.address_text(self.listener.getsockname())
-        self.url = "http://" + self.text
+        self.url = ("https://" if self.tls else "http://") + self.text
         self._start(self._accept)
 
     def _start(self, target, *arguments):
@@ -137,6 +144,8 @@ class Origin:
             except OSError:
                 return
             try:
+                if self.tls:
+                    sock = tls_peer.TlsSocket(sock, self.tls, server=True, handshake=False)
                 conn = OriginConn(sock, len(self.conns) + 1, self)
             except OSError:  # the peer reset it already
                 sock.close()
@@ -149,13 +158,26 @@ class Origin:
     def _run(self, conn):
         script = self.scripts[min(conn.number, len(self.scripts)) - 1]
         try:
-            script(conn)
+            if self._shake_hands(conn):
+                script(conn)
         except Exception as error:  # pylint: disable=broad-except
             if not self.stopped.is_set():
                 self.errors.append((conn.number, error))
         finally:
             conn.close()
             conn.done.set()
+
+    def _shake_hands(self, conn):
+        if not self.tls:
+            return True
+        try:
+            conn.sock.handshake()
+            return True
+        except (OSError, EOFError) as error:
+            with self.changed:
+                self.refused.append(error)
+                self.changed.notify_all()
+            return False
 
     def wait(self, condition, what, timeout_s=10):
         """Until condition() holds."""

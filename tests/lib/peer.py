@@ -2,13 +2,19 @@
 
 import socket
 
+import tls_mode
+import tls_peer
 import wire
 
 
 class Peer(wire.Stream):
-    """One client connection. Sends exactly the bytes it is given."""
+    """One client connection. Sends exactly the bytes it is given.
 
-    def __init__(self, address, timeout_s=wire.TIMEOUT_S, recv_buffer=None, max_segment=None):
+    tls: a context of tls_peer; None: as the listener speaks; False: plain in any case. name and
+    session go to TlsSocket."""
+
+    def __init__(self, address, timeout_s=wire.TIMEOUT_S, recv_buffer=None, max_segment=None,
+                 tls=None, name=tls_mode.SERVER_NAME, session=None):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         sock = socket.socket(family)
         if recv_buffer:
@@ -17,6 +23,10 @@ class Peer(wire.Stream):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, max_segment)
         sock.settimeout(timeout_s)
         sock.connect(address)
+        if tls is None and address[:2] in tls_mode.LISTENERS:
+            tls = tls_mode.peer_context()
+        if tls:
+            sock = tls_peer.TlsSocket(sock, tls, name=name, session=session)
         super().__init__(sock, timeout_s)
 
     def exchange(self, raw, method="GET", keep=True):

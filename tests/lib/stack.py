@@ -3,6 +3,7 @@
 FLOWPROXY_BUILD     where the programs are (default: build beside tests/)
 FLOWPROXY_WRAP      a command to run flowproxy under, such as "valgrind -q --error-exitcode=99"
 FLOWPROXY_SANITIZE  what they were built with; memory is then not measured and time runs slower
+FLOWPROXY_TLS       which legs speak TLS: see tls_mode.py
 """
 
 import os
@@ -15,6 +16,7 @@ import threading
 import time
 
 import log
+import tls_mode
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("FLOWPROXY_BUILD") or os.path.join(ROOT, "build"))
@@ -150,7 +152,8 @@ class Flowproxy(Process):
     """A proxy on ephemeral ports of loopback, with its log in `workdir`.
 
     backend   URL
-    settings  {"proxy.idle_timeout_ms": 300}; a key without a dot is one of [proxy]
+    settings  {"proxy.idle_timeout_ms": 300}; a key without a dot is one of [proxy], a list of values
+              is a key that is given again
     listen    values of --listen; their addresses stand in `addresses` in the same order
     trace     True: with --trace workdir/trace
     wrapper   a command that execs the rest of its arguments
@@ -165,12 +168,17 @@ class Flowproxy(Process):
         self.log_path = access_log or os.path.join(
             self.trace_dir if trace else self.workdir, "proxy.ndjson")
         self.addresses = []
+        self.schemes = []
+        listen = [tls_mode.listen_url(value) for value in listen]
+        settings = dict(settings or {})
+        settings.update(tls_mode.default_settings(listen, backend, settings))
         argv = list(wrapper) + WRAP + [binary or program("flowproxy"), "--backend", backend,
                                        "--set", "proxy.workers=1"]
         for value in listen:
             argv += ["--listen", value]
-        for key, value in (settings or {}).items():
-            argv += ["--set", f"{key if '.' in key else 'proxy.' + key}={value}"]
+        for key, values in settings.items():
+            for value in values if isinstance(values, list) else [values]:
+                argv += ["--set", f"{key if '.' in key else 'proxy.' + key}={value}"]
         if trace:
             argv += ["--trace", self.trace_dir]
         if not trace or access_log:
@@ -183,9 +191,13 @@ class Flowproxy(Process):
         until = time.monotonic() + START_S
         while len(self.addresses) < count:
             with self.changed:
-                self.addresses = [(m.group(2).strip("[]"), int(m.group(3)))
-                                  for m in map(LISTENING.search, self.stderr_lines) if m]
+                found = [m for m in map(LISTENING.search, self.stderr_lines) if m]
+                self.addresses = [(m.group(2).strip("[]"), int(m.group(3))) for m in found]
                 if len(self.addresses) >= count:
+                    self.schemes = [m.group(1) for m in found]
+                    tls_mode.LISTENERS.difference_update(self.addresses)
+                    tls_mode.LISTENERS.update(
+                        a for a, scheme in zip(self.addresses, self.schemes) if scheme == "https")
                     return
                 if time.monotonic() > until or not self.reader.is_alive():
                     self.child.kill()
@@ -203,7 +215,7 @@ class Flowproxy(Process):
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.schemes[0]}://127.0.0.1:{self.port}"
 
     def lines(self, count, timeout_s=10):
         """The log, which must come to exactly so many lines."""

@@ -7,6 +7,7 @@ import time
 import capture
 import log
 import stack
+import tls_mode
 
 PARTS = ("request", "interim", "response")
 # With address and undefined behaviour sanitizers, for inputs that may do harm.
@@ -111,6 +112,7 @@ def check_flow(line, logged):
 
 def check_part(leg, name, logged, lossy=False):
     part = leg[name]
+    logged = tls_mode.wire(logged)
     if logged is None or leg["anchor"] == "none":
         assert part is None, (name, leg)
         return

@@ -1,7 +1,7 @@
 """One end of a TCP connection, byte-exact: what was sent, what came, where each message began.
 
 A Stream counts every byte of both directions, so that a test can compare its own numbers with the
-ranges that the proxy logged. Messages are read strictly: anything that RFC 9112 does not allow is a
+ranges that the proxy logged; over TLS (tls_peer.TlsSocket) these are plain bytes. Messages are read strictly: anything that RFC 9112 does not allow is a
 BadMessage, an end in the middle is a Truncated with what had come until then.
 """
 
@@ -23,7 +23,8 @@ class BadMessage(Exception):
 
 
 class Truncated(Exception):
-    """The stream ended within a message; how is "eof", "reset" or "timeout"."""
+    """The stream ended within a message; how is "eof", "reset", "timeout", or "cut" (TLS that
+    ended without close_notify)."""
 
     def __init__(self, how, message=None):
         super().__init__(f"{how} within a message")
@@ -107,7 +108,7 @@ class Stream:
         self.taken = 0  # received and given to a reader: where the next message begins
         self.sent_bytes = bytearray()
         self.received_bytes = bytearray()
-        self.ended = None  # "eof" or "reset" once read
+        self.ended = None  # "eof", "reset" or "cut" once read
         self.was_reset = False  # send() said so
         self._buffer = bytearray()
         self.local = sock.getsockname()
@@ -118,6 +119,16 @@ class Stream:
     @property
     def local_text(self):
         return address_text(self.local)
+
+    @property
+    def raw(self):
+        """The socket below TLS, or what there is."""
+        return getattr(self.sock, "raw", self.sock)
+
+    @property
+    def cut(self):
+        """Whether TLS ended without close_notify."""
+        return getattr(self.sock, "cut", False)
 
     @property
     def remote_text(self):
@@ -174,8 +185,8 @@ class Stream:
 
     def reset(self):
         """Close with RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.raw.close()
 
     # ---- receiving ----
 
@@ -189,7 +200,7 @@ class Stream:
             self.ended = "reset"
             return b""
         if not data:
-            self.ended = "reset" if self.was_reset else "eof"
+            self.ended = "reset" if self.was_reset else "cut" if self.cut else "eof"
         self.received += len(data)
         if len(self.received_bytes) < self.keep_bytes:
             self.received_bytes += data
@@ -270,8 +281,7 @@ class Stream:
     def expect_silence(self, seconds):
         """Nothing comes and nothing ends for a while."""
         assert not self._buffer, bytes(self._buffer[:200])
-        ready, _, _ = select.select([self.sock], [], [], seconds)
-        if ready:
+        if wait_readable(self.sock, seconds):
             data = self.recv_some()
             raise AssertionError(f"not silent: {data[:200]!r} {self.ended or ''}")
 
@@ -389,6 +399,13 @@ class Stream:
             except Truncated as end:
                 if end.how != "eof":
                     raise
+
+
+def wait_readable(sock, seconds):
+    """Whether bytes or an end come within that time."""
+    if hasattr(sock, "wait_readable"):
+        return sock.wait_readable(seconds)
+    return bool(select.select([sock], [], [], seconds)[0])
 
 
 def parse_field(line):

@@ -1,0 +1,126 @@
+"""The flow tests over TLS: what FLOWPROXY_TLS=client, backend or both changes.
+
+client    the proxy listens on https://, and peer.Peer and its like speak TLS to it
+backend   origin.Origin speaks TLS, and the proxy to it; other backends stay plain
+both      both
+
+The tests themselves do not change: a peer counts plain bytes as before, and the log's ranges, which
+are records on the wire, are read as the plain bytes that those records carried (plain_line()). Such
+a range is equal to the plain bytes [a, b) if it is exactly the records that carried [a, b); so what
+a test asserts of offsets is asserted of every byte of the wire.
+
+EXCLUDED says which tests cannot mean anything over TLS, and why.
+"""
+
+import fnmatch
+import functools
+import os
+
+import certs
+import tls_peer
+
+MODE = os.environ.get("FLOWPROXY_TLS", "")
+assert MODE in ("", "client", "backend", "both"), f"FLOWPROXY_TLS={MODE}"
+CLIENT = MODE in ("client", "both")
+BACKEND = MODE in ("backend", "both")
+SERVER_NAME = "test.example"  # as peer.request() has it
+LISTENERS = set()  # addresses of this process's proxies where TLS is spoken
+
+EXCLUDED = {}
+
+
+def excluded(name):
+    """Why the test "file::test[parameters]" is not run in this mode; None if it is."""
+    for patterns, (modes, why) in EXCLUDED.items():
+        if MODE and MODE in modes and any(fnmatch.fnmatchcase(name, p) for p in patterns.split()):
+            return why
+    return None
+
+
+# ---- contexts of the mode ---------------------------------------------------------------------------
+
+@functools.lru_cache(None)
+def origin_context():
+    return tls_peer.server_context(certs.server())
+
+
+@functools.lru_cache(None)
+def peer_context():
+    return tls_peer.client_context(certs.ca().cert)
+
+
+def listen_url(value):
+    """The value of --listen in this mode."""
+    return f"https://{value}" if CLIENT and "://" not in value else value
+
+
+def default_settings(listen, backend, settings):
+    """[tls] of a proxy that needs it and whose test did not say."""
+    added = {}
+    if any(value.startswith("https://") for value in listen) and "tls.keystore" not in settings:
+        added["tls.keystore"] = certs.server().store
+    if backend.startswith("https://") and not {"tls.truststore", "tls.verify"} & set(settings):
+        added["tls.truststore"] = certs.ca().cert
+    return added
+
+
+# ---- the log's ranges -------------------------------------------------------------------------------
+
+class PlainRange(list):
+    """[first, past) of the plain bytes that the records of a logged range carried. Equal to a range
+    of plain bytes if that lies in exactly these records. `wire`: as it was logged."""
+
+    def __init__(self, plain, wire_range, direction):
+        super().__init__(plain)
+        self.wire = wire_range
+        self.direction = direction
+
+    def __eq__(self, other):
+        if isinstance(other, PlainRange):
+            return self.wire == other.wire
+        if not isinstance(other, (list, tuple)) or len(other) != 2 \
+                or not 0 <= other[0] < other[1] <= self.direction.plain:
+            return False
+        return self.direction.wire_range(*other) == self.wire
+
+    def __ne__(self, other):
+        return not self == other
+
+    __hash__ = None
+
+
+def wire(logged):
+    """A range as the log has it."""
+    return getattr(logged, "wire", logged)
+
+
+def _plain(logged, direction):
+    if not isinstance(logged, list):
+        return logged
+    plain = direction.plain_range(*logged)
+    return PlainRange(plain, logged, direction) if plain else logged
+
+
+def _translate(leg, ours, theirs, up, down):
+    sock = tls_peer.CONNECTIONS.get((ours, theirs))
+    if sock is None:
+        return
+    up, down = getattr(sock, up), getattr(sock, down)
+    leg["request"] = _plain(leg["request"], up)
+    for part in ("interim", "response"):
+        if part in leg:
+            leg[part] = _plain(leg[part], down)
+    if "tunnel" in leg:
+        leg["tunnel"] = {"up": _plain(leg["tunnel"]["up"], up),
+                         "down": _plain(leg["tunnel"]["down"], down)}
+
+
+def plain_line(line):
+    """A line of the log, its ranges in plain bytes where this process was the peer."""
+    client, backend = line.get("client"), line.get("backend")
+    if client and client.get("tls"):
+        _translate(client, client["peer"], client["local"], "sent", "received")
+    if backend and backend.get("tls"):
+        for leg in [backend, *backend["tries"]]:
+            _translate(leg, leg["peer"], leg["local"], "received", "sent")
+    return line
