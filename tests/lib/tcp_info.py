@@ -8,20 +8,24 @@ import subprocess
 import time
 
 UNACKED_AT = 24  # offsets in struct tcp_info (linux/tcp.h)
+BYTES_RECEIVED_AT = 128
 BYTES_RETRANS_AT = 208
 
 
 class Counted:
-    """bytes_retrans: payload that was sent again; unacked: segments that wait for an ACK."""
+    """bytes_retrans: payload that was sent again; unacked: segments that wait for an ACK;
+    bytes_received: in order, read or not (only of a socket of our own)."""
 
-    def __init__(self, bytes_retrans, unacked):
+    def __init__(self, bytes_retrans, unacked, bytes_received=None):
         self.bytes_retrans, self.unacked = bytes_retrans, unacked
+        self.bytes_received = bytes_received
 
 
 def of_socket(sock):
     raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 512)
     return Counted(struct.unpack_from("=Q", raw, BYTES_RETRANS_AT)[0],
-                   struct.unpack_from("=I", raw, UNACKED_AT)[0])
+                   struct.unpack_from("=I", raw, UNACKED_AT)[0],
+                   struct.unpack_from("=Q", raw, BYTES_RECEIVED_AT)[0])
 
 
 def of_namespace(name):
