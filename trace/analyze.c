@@ -206,11 +206,15 @@ static bool open_files(struct analyze *a)
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-static void on_exchange(void *arg, const struct exchange_record *x)
+static void on_exchange(void *arg, const struct exchange_record *x, const struct log_tls *tls)
 {
-	struct analyze *a = arg;
+	struct correlate *c = pipeline_correlate(((struct analyze *)arg)->pipeline);
 
-	correlate_exchange(pipeline_correlate(a->pipeline), x);
+	correlate_exchange(c, x);
+	if (UNLIKELY(tls->is_there[TAP_CLIENT]))
+		correlate_tls(c, x->run, x->client.conn, &tls->marks[TAP_CLIENT]);
+	if (UNLIKELY(tls->is_there[TAP_BACKEND]))
+		correlate_tls(c, x->run, x->backend.conn, &tls->marks[TAP_BACKEND]);
 }
 
 static void on_known(void *arg, uint64_t ns)

@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/tls_finding.h"
+
 void conn_free(struct conn *c)
 {
 	free(c->uses);
 	free(c->ids);
+	tls_finding_free(c->tls);
 	free(c);
 }
 

@@ -16,6 +16,7 @@
 
 #define CONN_IDS_MAX 1000
 
+struct tls_finding;
 struct track;
 struct unanchored;
 
@@ -49,6 +50,8 @@ struct conn {
 	uint64_t exchanges;
 	uint64_t *ids; /* of the first CONN_IDS_MAX of them */
 	uint32_t id_cap;
+
+	struct tls_finding *tls; /* NULL: plain, or nobody has told (yet) */
 
 	/* For whoever gives exchanges out. */
 	TAILQ_ENTRY(conn) closing; /* by closing_ns */

@@ -10,6 +10,11 @@
 #include <string.h>
 
 #include "trace/correlate_state.h"
+#include "trace/tls_finding.h"
+
+/* What a TLS handshake takes of one direction, generously, and the memory for its segments. */
+#define HANDSHAKE_BYTES_MAX  65536
+#define HANDSHAKE_MEMORY_MAX 8192
 
 static void on_conn_opened(void *arg, struct conn *conn)
 {
@@ -92,13 +97,18 @@ static bool flow_lost_on(const void *arg, uint32_t iface)
 	return showed(f->flow, iface, f->until_ns);
 }
 
+uint64_t correlate_first_loss(const struct correlate *c, const struct flow *f, uint64_t from_ns,
+			      uint64_t until_ns)
+{
+	const struct flow_until showing = {f, until_ns};
+
+	return drops_first(&c->drops, from_ns, until_ns, flow_lost_on, &showing);
+}
+
 static uint64_t first_loss(const void *arg, const struct flow *f, uint64_t from_ns,
 			   uint64_t until_ns)
 {
-	const struct flow_until showing = {f, until_ns};
-	const struct correlate *c = arg;
-
-	return drops_first(&c->drops, from_ns, until_ns, flow_lost_on, &showing);
+	return correlate_first_loss(arg, f, from_ns, until_ns);
 }
 
 /* ---- segments -------------------------------------------------------------------------------- */
@@ -132,6 +142,16 @@ static struct track *add_track(struct correlate *c, const struct flow_place *pla
 	return t;
 }
 
+/*
+ * Offline: nobody knows the connection yet, and most are nobody's. The first bytes are kept all the
+ * same: a TLS handshake may be long over when the first exchange begins.
+ */
+static void forget_unnamed(struct stream *s, uint64_t off)
+{
+	if (off >= HANDSHAKE_BYTES_MAX || stream_memory(s) > HANDSHAKE_MEMORY_MAX)
+		stream_forget(s, off);
+}
+
 struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 				const struct flow_place *place)
 {
@@ -147,7 +167,7 @@ struct track *correlate_segment(struct correlate *c, const struct segment *seg,
 	if (f->ack_frame == seg->frame && c->drops.count > 0)
 		f->is_handshake_doubtful = first_loss(c, f, f->syn_ns, f->ack_ns) != 0;
 	if (!c->o.is_live && !t->is_kept && !track_is_named(t) && place->data.known)
-		stream_forget(f->side[place->from].stream, place->data.off);
+		forget_unnamed(f->side[place->from].stream, place->data.off);
 	if (f->closed_ns != 0 && !t->is_ended) {
 		t->is_ended = true;
 		correlate_track_ends(c, t, later(f->closed_ns, c->o.hold_ns));
@@ -214,6 +234,12 @@ void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *
 		return;
 	conn->closing_ns = later(MAX(c->clock_ns, 1), PATIENCE_NS);
 	TAILQ_INSERT_TAIL(&c->closing, conn, closing);
+}
+
+void correlate_tls(struct correlate *c, uint32_t run, uint64_t conn, const struct tls_marks *m)
+{
+	if (!ledger_tls(c->ledger, run, conn, m))
+		c->count.lost++;
 }
 
 void correlate_position(struct correlate *c, uint32_t run, const struct tap_position *p)
@@ -473,6 +499,22 @@ static uint64_t count_tap_drops(const struct correlate *c, const struct exchange
 	return tap_losses_sum(&c->tap_losses, x->x.start_ns, is_told ? x->end_ns : UINT64_MAX);
 }
 
+/* The handshakes of its connections, before the streams may forget them. */
+static void gather_tls(const struct correlate *c, const struct exchange *x,
+		       struct finding_places *places)
+{
+	for (unsigned leg = 0; leg < 2; leg++) {
+		struct leg_place *p = leg == TAP_CLIENT ? &places->client : &places->backend;
+		struct conn *conn = x->conn[leg];
+
+		if (conn == NULL || LIKELY(conn->tls == NULL))
+			continue;
+		correlate_gather_tls(c, conn, p->flow, p->our_side, x->settled_ns);
+		conn->tls->is_claimed = true;
+		p->tls = conn->tls;
+	}
+}
+
 static void give_out(struct correlate *c, struct exchange *x)
 {
 	struct finding *e = &c->finding;
@@ -483,6 +525,7 @@ static void give_out(struct correlate *c, struct exchange *x)
 
 	place_legs(c, x, MIN(settled_ns, later(x->end_ns, c->o.hold_ns)), &places);
 	places.losses = c->drops.count > 0 ? &losses : NULL;
+	gather_tls(c, x, &places);
 	finding_gather(e, &x->x, &places, x->end_ns, settled_ns);
 	e->drops = count_drops(c, e);
 	e->tap_drops = c->tap_losses.count > 0 ? count_tap_drops(c, x) : 0;

@@ -93,6 +93,8 @@ void correlate_listener(struct correlate *c, const struct addr *a);
 
 void correlate_open(struct correlate *c, uint32_t run, const struct tap_open *open);
 void correlate_close(struct correlate *c, uint32_t run, const struct tap_close *close);
+/* A connection's handshake of TLS: by the tap, or by any line of an exchange on it. */
+void correlate_tls(struct correlate *c, uint32_t run, uint64_t conn, const struct tls_marks *m);
 void correlate_position(struct correlate *c, uint32_t run, const struct tap_position *p);
 void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *begin,
 		     uint64_t real_ns);

@@ -4,6 +4,7 @@
  * The invariant stands in correlate_state.h.
  */
 #include "trace/correlate_state.h"
+#include "trace/tls_finding.h"
 
 void correlate_link_unnamed(struct correlate *c, struct track *t)
 {
@@ -44,11 +45,28 @@ static void drop_conn(struct correlate *c, struct conn *conn)
 		ledger_drop_conn(c->ledger, conn);
 }
 
-static void give_conn(struct correlate *c, const struct conn *conn, const struct track *t,
+void correlate_gather_tls(const struct correlate *c, struct conn *conn, const struct flow *f,
+			  unsigned our_side, uint64_t until_ns)
+{
+	struct tls_finding *tls = conn->tls;
+	uint64_t end_ns = 0;
+
+	if (tls == NULL || tls->is_gathered || f == NULL)
+		return;
+	tls_finding_gather(tls, f, conn->leg, our_side, until_ns);
+	for (unsigned i = 0; i < TLS_MARK_COUNT; i++)
+		end_ns = MAX(end_ns, tls->at[i].last_ns);
+	tls->is_doubtful = c->drops.count > 0 && end_ns != 0 &&
+			   correlate_first_loss(c, f, f->first_ns, end_ns) != 0;
+}
+
+static void give_conn(struct correlate *c, struct conn *conn, const struct track *t,
 		      unsigned our_side)
 {
 	struct conn_finding e = {.conn = conn, .flow = t != NULL ? t->flow : NULL};
 
+	if (conn != NULL)
+		correlate_gather_tls(c, conn, e.flow, our_side, UINT64_MAX);
 	e.our_side = our_side;
 	e.from_packets = c->o.reads_http;
 	c->o.conn(c->o.arg, &e);

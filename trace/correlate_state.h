@@ -56,7 +56,18 @@ void correlate_await(struct correlate *c, struct exchange *x, uint64_t due_ns);
 /* A running exchange will never be told to end: it ends with what the packets show of it. */
 void correlate_lose(struct correlate *c, struct exchange *x);
 
+/* The stamp of the packet behind the first loss that may concern f, in that time; 0: none. */
+uint64_t correlate_first_loss(const struct correlate *c, const struct flow *f, uint64_t from_ns,
+			      uint64_t until_ns);
+
 /* ---- correlate_conns.c ---- */
+
+/*
+ * What packets up to until_ns show of the connection's TLS handshake, if it has one: once. f may be
+ * NULL: not captured.
+ */
+void correlate_gather_tls(const struct correlate *c, struct conn *conn, const struct flow *f,
+			  unsigned our_side, uint64_t until_ns);
 
 void correlate_link_unnamed(struct correlate *c, struct track *t);
 

@@ -208,6 +208,7 @@ static void leg_gather(struct leg_finding *e, const struct leg_place *place, uin
 	e->place = *place;
 	e->anchor = NULL;
 	e->handshake.count = 0;
+	e->tls = place->leg != NULL && place->leg->nth == 1 ? place->tls : NULL;
 	e->close.by = NULL;
 	e->lost_ns = 0;
 	e->has_tally = false;
@@ -423,6 +424,18 @@ static void set_part(struct phase_input *in, enum phase_moment m, const struct l
 		set_moment(in, m, leg, ns);
 }
 
+/* 0: no packet showed it. With TLS the backend was ready after the last Finished. */
+static uint64_t handshake_end_ns(const struct leg_finding *b)
+{
+	const struct flow *f = b->place.flow;
+	uint64_t tls_ns;
+
+	if (b->tls == NULL)
+		return f->ack_ns;
+	tls_ns = tls_finding_end_ns(b->tls);
+	return tls_ns != 0 ? MAX(f->ack_ns, tls_ns) : 0;
+}
+
 /* Only a handshake that was made for this exchange counts. */
 static void set_handshake(struct phase_input *in, const struct leg_finding *b)
 {
@@ -437,7 +450,7 @@ static void set_handshake(struct phase_input *in, const struct leg_finding *b)
 		return;
 	if (f->syn_frame != 0)
 		set_moment(in, MOMENT_B_SYN, b, f->syn_ns);
-	end_ns = f->ack_ns;
+	end_ns = handshake_end_ns(b);
 	if (end_ns == 0 && !was_used && f->how == FLOW_RST)
 		end_ns = f->closed_ns;
 	if (end_ns != 0)

@@ -18,6 +18,7 @@
 #include "trace/phases.h"
 #include "trace/stream.h"
 #include "trace/tally.h"
+#include "trace/tls_finding.h"
 
 #define CLOSE_FRAMES_MAX 6
 #define FINDING_TRIES    (EXCHANGE_ATTEMPTS_MAX - 1)
@@ -26,10 +27,11 @@
 struct leg_place {
 	const struct leg_record *leg; /* NULL: there is no such leg */
 	enum tap_leg which;
-	const struct flow *flow; /* NULL: it was not captured */
-	unsigned our_side;       /* index of the proxy's end */
-	bool from_packets;       /* "ours" is the server: no proxy has told of the exchange */
-	bool is_last;            /* no later exchange came on this connection */
+	const struct flow *flow;       /* NULL: it was not captured */
+	unsigned our_side;             /* index of the proxy's end */
+	bool from_packets;             /* "ours" is the server: no proxy has told of the exchange */
+	bool is_last;                  /* no later exchange came on this connection */
+	const struct tls_finding *tls; /* of its connection; NULL: plain, or not told */
 };
 
 struct handshake_finding {
@@ -59,6 +61,7 @@ struct leg_finding {
 	struct leg_place place;
 	const char *anchor;                 /* flow_anchor(); NULL: there is no flow */
 	struct handshake_finding handshake; /* for the first exchange on its connection */
+	const struct tls_finding *tls;      /* likewise */
 	struct part_finding part[PART_KINDS];
 	struct close_finding close; /* see close_belongs() */
 	bool has_tally;             /* something remarkable was seen: it stands in tally */

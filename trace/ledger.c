@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/tls_finding.h"
+
 #define BACKEND_PARTS                                                       \
 	(1U << TAP_PART_BACKEND_REQUEST | 1U << TAP_PART_BACKEND_RESPONSE | \
 	 1U << TAP_PART_BACKEND_UP | 1U << TAP_PART_BACKEND_DOWN)
@@ -349,6 +351,31 @@ bool ledger_open(struct ledger *l, uint32_t run, const struct tap_open *open)
 	c->told_past[true] = MAX(c->told_past[true], open->sent_off);
 	c->told_past[false] = MAX(c->told_past[false], open->read_off);
 	return true;
+}
+
+bool ledger_tls(struct ledger *l, uint32_t run, uint64_t conn, const struct tls_marks *marks)
+{
+	struct conn *c = map_get(&l->conns, run, conn);
+
+	if (c == NULL || c->tls != NULL)
+		return true;
+	c->tls = tls_finding_new(marks);
+	if (c->tls == NULL)
+		return false;
+	for (unsigned i = 0; i < TLS_MARK_COUNT; i++) {
+		bool ours = tls_mark_is_ours(c->leg, i);
+
+		c->told_past[ours] = MAX(c->told_past[ours], byte_range_past(&marks->at[i]));
+	}
+	return true;
+}
+
+void ledger_sent(struct ledger *l, uint32_t run, uint64_t conn, uint64_t past)
+{
+	struct conn *c = map_get(&l->conns, run, conn);
+
+	if (c != NULL)
+		c->told_past[true] = MAX(c->told_past[true], past);
 }
 
 struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close *close)

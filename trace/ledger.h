@@ -36,6 +36,14 @@ bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *begin,
 		  uint64_t real_ns) MUST_CHECK;
 void ledger_progress(struct ledger *l, uint32_t run, const struct tap_progress *p);
 void ledger_part(struct ledger *l, uint32_t run, const struct tap_part_known *p);
+/*
+ * The handshake of that connection, told once or many times alike: its bytes belong to no exchange.
+ * False: no memory.
+ */
+bool ledger_tls(struct ledger *l, uint32_t run, uint64_t conn,
+		const struct tls_marks *marks) MUST_CHECK;
+/* What we sent below past is accounted for. */
+void ledger_sent(struct ledger *l, uint32_t run, uint64_t conn, uint64_t past);
 struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close *close);
 
 /*

@@ -108,6 +108,15 @@ static void on_open(void *arg, const struct tap_message *m, const struct tap_ope
 		anchoring_open(l->anchoring, conn, m->worker, r->live != 0);
 }
 
+static void on_tls(void *arg, const struct tap_message *m, const struct tap_tls *r)
+{
+	struct live *l = arg;
+	struct correlate *c = pipeline_correlate(l->pipeline);
+
+	correlate_tls(c, m->run, r->conn, &r->tls);
+	ledger_sent(correlate_ledger(c), m->run, r->conn, r->sent_off);
+}
+
 static void on_position(void *arg, const struct tap_message *m, const struct tap_position *r)
 {
 	struct live *l = arg;
@@ -297,6 +306,7 @@ static bool start(struct live *l)
 					.hello = on_hello,
 					.endpoint = on_endpoint,
 					.open = on_open,
+					.tls = on_tls,
 					.position = on_position,
 					.begin = on_begin,
 					.progress = on_progress,

@@ -46,6 +46,7 @@ struct log_feed {
 	size_t early_next;
 	uint64_t clock_ns;
 	struct exchange_record held;
+	struct log_tls held_tls;
 	uint64_t held_ns; /* the log's clock there */
 
 	uint64_t given;
@@ -87,11 +88,12 @@ static bool note_early(struct log_feed *f, uint64_t number)
 static bool read_times(const char *line, size_t len, struct log_line_times *t)
 {
 	struct exchange_record x;
+	struct log_tls tls;
 	char why[LOG_ERROR_MAX];
 
 	if (log_line_read_times(line, len, t))
 		return true;
-	if (!log_line_parse(line, len, &x, why))
+	if (!log_line_parse(line, len, &x, &tls, why))
 		return false;
 	*t = (struct log_line_times){x.run, x.start_ns, exchange_end_ns(x.start_ns, x.at_us)};
 	return true;
@@ -104,6 +106,7 @@ static bool give_early(struct log_feed *f, struct log_reader *r)
 	uint64_t clock_ns = 0;
 	struct log_line_times t;
 	struct exchange_record x;
+	struct log_tls tls;
 	const char *line;
 	size_t len;
 
@@ -112,11 +115,11 @@ static bool give_early(struct log_feed *f, struct log_reader *r)
 		clock_ns = MAX(clock_ns, t.end_ns);
 		if (clock_ns - t.start_ns <= SHORT_NS)
 			continue;
-		if (!log_line_parse(line, len, &x, err))
+		if (!log_line_parse(line, len, &x, &tls, err))
 			break;
 		if (!note_early(f, log_reader_number(r)))
 			return false;
-		f->calls.exchange(f->calls.arg, &x);
+		f->calls.exchange(f->calls.arg, &x, &tls);
 	}
 	return true;
 }
@@ -129,7 +132,7 @@ static void hold_next(struct log_feed *f)
 	char err[LOG_ERROR_MAX];
 
 	for (;;) {
-		enum log_result result = log_reader_next(f->reader, &f->held, err);
+		enum log_result result = log_reader_next(f->reader, &f->held, &f->held_tls, err);
 
 		if (result == LOG_BROKEN)
 			keep_fault(f, err);
@@ -150,7 +153,7 @@ static void give_held(struct log_feed *f)
 {
 	if (f->given++ % BLOCK_LINES == 0)
 		f->block_ns = f->held_ns;
-	f->calls.exchange(f->calls.arg, &f->held);
+	f->calls.exchange(f->calls.arg, &f->held, &f->held_tls);
 	hold_next(f);
 }
 

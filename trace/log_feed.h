@@ -21,7 +21,7 @@ struct log_feed;
 
 struct log_feed_calls {
 	void *arg;
-	void (*exchange)(void *arg, const struct exchange_record *x);
+	void (*exchange)(void *arg, const struct exchange_record *x, const struct log_tls *tls);
 	/*
 	 * Every exchange that ended up to ns has been given: the packet clock may go there. Called
 	 * now and then while many lines are read at once.

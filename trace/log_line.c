@@ -251,7 +251,70 @@ static void read_request(struct reader *r, struct exchange_record *x)
 	read_word(r, x->end);
 }
 
-static void read_leg(struct reader *r, struct leg_record *leg, bool is_backend)
+static bool read_bool(struct reader *r)
+{
+	if (SKIP(r, "true"))
+		return true;
+	NEED(r, "false");
+	return false;
+}
+
+static uint16_t read_tls_version(struct reader *r)
+{
+	if (SKIP(r, "\"1.3\""))
+		return TLS_VERSION_13;
+	if (SKIP(r, "\"1.2\""))
+		return TLS_VERSION_12;
+	NEED(r, "null");
+	return 0;
+}
+
+/* Behind "version": what nobody needs here. */
+static void skip_tls_names(struct reader *r)
+{
+	NEED(r, ",\"cipher\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"sni\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"alpn\":");
+	skip_text_or_null(r);
+}
+
+static void skip_tls_peer(struct reader *r)
+{
+	NEED(r, ",\"handshake_us\":");
+	if (!SKIP(r, "null"))
+		(void)read_u64(r);
+	NEED(r, ",\"subject\":");
+	skip_text_or_null(r);
+	NEED(r, ",\"verify\":");
+	skip_text_or_null(r);
+}
+
+static void read_tls(struct reader *r, struct tls_marks *m)
+{
+	NEED(r, "{\"version\":");
+	m->version = read_tls_version(r);
+	skip_tls_names(r);
+	NEED(r, ",\"resumed\":");
+	m->resumed = read_bool(r);
+	skip_tls_peer(r);
+	NEED(r, ",\"error\":");
+	m->failed = !SKIP(r, "null");
+	if (m->failed)
+		skip_text_or_null(r);
+	NEED(r, ",\"client_hello\":");
+	m->at[TLS_MARK_CLIENT_HELLO] = read_range(r);
+	NEED(r, ",\"server_hello\":");
+	m->at[TLS_MARK_SERVER_HELLO] = read_range(r);
+	NEED(r, ",\"server_finished\":");
+	m->at[TLS_MARK_SERVER_FINISHED] = read_range(r);
+	NEED(r, ",\"client_finished\":");
+	m->at[TLS_MARK_CLIENT_FINISHED] = read_range(r);
+	NEED(r, "}");
+}
+
+static void read_leg(struct reader *r, struct leg_record *leg, struct log_tls *tls, bool is_backend)
 {
 	*leg = leg_record_none();
 	NEED(r, "{\"conn\":");
@@ -260,9 +323,7 @@ static void read_leg(struct reader *r, struct leg_record *leg, bool is_backend)
 	leg->nth = (uint32_t)read_between(r, 1, UINT32_MAX);
 	if (is_backend) {
 		NEED(r, ",\"reused\":");
-		leg->reused = SKIP(r, "true");
-		if (!leg->reused)
-			NEED(r, "false");
+		leg->reused = read_bool(r);
 	}
 	NEED(r, ",\"local\":");
 	read_addr(r, &leg->local);
@@ -270,7 +331,12 @@ static void read_leg(struct reader *r, struct leg_record *leg, bool is_backend)
 	read_addr(r, &leg->peer);
 	NEED(r, ",\"opened\":");
 	leg->opened_ns = read_clock(r);
-	NEED(r, ",\"tls\":null,\"request\":");
+	if (!SKIP(r, ",\"tls\":null,\"request\":")) {
+		NEED(r, ",\"tls\":");
+		tls->is_there[is_backend] = true;
+		read_tls(r, &tls->marks[is_backend]);
+		NEED(r, ",\"request\":");
+	}
 	leg->request = read_range(r);
 	NEED(r, ",\"interim\":");
 	leg->interim = read_range(r);
@@ -278,13 +344,13 @@ static void read_leg(struct reader *r, struct leg_record *leg, bool is_backend)
 	leg->response = read_range(r);
 }
 
-static void read_backend(struct reader *r, struct exchange_record *x)
+static void read_backend(struct reader *r, struct exchange_record *x, struct log_tls *tls)
 {
 	if (SKIP(r, "null")) {
 		x->backend = leg_record_none();
 		return;
 	}
-	read_leg(r, &x->backend, true);
+	read_leg(r, &x->backend, tls, true);
 	NEED(r, ",\"attempts\":");
 	x->attempts = (uint8_t)read_between(r, 1, UINT8_MAX);
 	NEED(r, ",\"tries\":[]}");
@@ -315,20 +381,21 @@ static void read_bytes(struct reader *r, struct exchange_record *x)
 	NEED(r, "}}\n");
 }
 
-bool log_line_read(const char *line, size_t len, struct exchange_record *x)
+bool log_line_read(const char *line, size_t len, struct exchange_record *x, struct log_tls *tls)
 {
 	struct reader r = {.at = line, .end = line + len};
 
 	memset(x, 0, sizeof(*x));
+	memset(tls, 0, sizeof(*tls));
 	read_request(&r, x);
 	if (r.failed)
 		return false;
 	NEED(&r, ",\"client\":");
-	read_leg(&r, &x->client, false);
+	read_leg(&r, &x->client, tls, false);
 	NEED(&r, "},\"backend\":");
 	if (r.failed)
 		return false;
-	read_backend(&r, x);
+	read_backend(&r, x, tls);
 	NEED(&r, ",");
 	read_moments(&r, x->at_us);
 	read_bytes(&r, x);

@@ -14,9 +14,17 @@
 
 #include "common/attrib.h"
 #include "common/exchange_record.h"
+#include "common/tls_marks.h"
 
-/* With its newline. False: it has another form, and x holds nothing of use. */
-bool log_line_read(const char *line, size_t len, struct exchange_record *x) MUST_CHECK;
+/* What a line says of TLS, by leg (enum tap_leg). */
+struct log_tls {
+	bool is_there[2]; /* else the leg is plain, or there is none */
+	struct tls_marks marks[2];
+};
+
+/* With its newline. False: it has another form, and x and tls hold nothing of use. */
+bool log_line_read(const char *line, size_t len, struct exchange_record *x,
+		   struct log_tls *tls) MUST_CHECK;
 
 /* The same of a few values only. */
 struct log_line_times {

@@ -211,6 +211,42 @@ static void get_leg_head(struct parse *p, const json_t *o, struct leg_record *le
 	leg->response = get_range(p, o, "response");
 }
 
+static uint16_t get_tls_version(struct parse *p, const json_t *o)
+{
+	const json_t *v = member(p, o, "version");
+	const char *text = json_string_value(v);
+
+	if (v == NULL || json_is_null(v))
+		return 0;
+	if (text != NULL && strcmp(text, "1.3") == 0)
+		return TLS_VERSION_13;
+	if (text == NULL || strcmp(text, "1.2") != 0)
+		fail(p, "tls.version", "null, \"1.2\" or \"1.3\" is expected");
+	return TLS_VERSION_12;
+}
+
+static void get_tls(struct parse *p, const json_t *leg, enum tap_leg which, struct log_tls *tls)
+{
+	static const char *const keys[TLS_MARK_COUNT] = {"client_hello", "server_hello",
+							 "server_finished", "client_finished"};
+	const json_t *o = json_object_get(leg, "tls");
+	struct tls_marks *m = &tls->marks[which];
+
+	if (o == NULL || json_is_null(o))
+		return;
+	if (!json_is_object(o)) {
+		fail(p, "tls", "null or an object is expected");
+		return;
+	}
+	tls->is_there[which] = true;
+	m->version = get_tls_version(p, o);
+	m->resumed = get_bool(p, o, "resumed");
+	get_text(p, o, "error");
+	m->failed = json_is_string(json_object_get(o, "error"));
+	for (unsigned i = 0; i < TLS_MARK_COUNT; i++)
+		m->at[i] = get_range(p, o, keys[i]);
+}
+
 static void get_leg(struct parse *p, const json_t *o, struct leg_record *leg)
 {
 	const json_t *tunnel = json_object_get(o, "tunnel");
@@ -252,16 +288,20 @@ static void get_tries(struct parse *p, const json_t *backend, struct exchange_re
 	x->tries_count = (uint8_t)count;
 }
 
-static void get_client(struct parse *p, const json_t *line, struct exchange_record *x)
+static void get_client(struct parse *p, const json_t *line, struct exchange_record *x,
+		       struct log_tls *tls)
 {
 	const json_t *o = enter(p, line, "client");
 
-	if (o != NULL)
+	if (o != NULL) {
 		get_leg(p, o, &x->client);
+		get_tls(p, o, TAP_CLIENT, tls);
+	}
 	leave(p);
 }
 
-static void get_backend(struct parse *p, const json_t *line, struct exchange_record *x)
+static void get_backend(struct parse *p, const json_t *line, struct exchange_record *x,
+			struct log_tls *tls)
 {
 	const json_t *o;
 
@@ -271,6 +311,7 @@ static void get_backend(struct parse *p, const json_t *line, struct exchange_rec
 	o = enter(p, line, "backend");
 	if (o != NULL) {
 		get_leg(p, o, &x->backend);
+		get_tls(p, o, TAP_BACKEND, tls);
 		x->backend.reused = get_bool(p, o, "reused");
 		x->attempts = (uint8_t)get_number(p, o, "attempts", 1, UINT8_MAX);
 		get_tries(p, o, x);
@@ -306,9 +347,11 @@ static void get_bytes(struct parse *p, const json_t *line, struct exchange_recor
 	leave(p);
 }
 
-static void get_line(struct parse *p, const json_t *line, struct exchange_record *x)
+static void get_line(struct parse *p, const json_t *line, struct exchange_record *x,
+		     struct log_tls *tls)
 {
 	*x = (struct exchange_record){0};
+	memset(tls, 0, sizeof(*tls));
 	(void)get_number(p, line, "v", 1, 1);
 	/* null: analyze has written the line from packets, no proxy ran */
 	if (!json_is_null(json_object_get(line, "run")))
@@ -320,14 +363,14 @@ static void get_line(struct parse *p, const json_t *line, struct exchange_record
 	if (!json_is_null(json_object_get(line, "status")))
 		x->status = (uint16_t)get_number(p, line, "status", 100, 999);
 	get_word(p, line, "end", x->end);
-	get_client(p, line, x);
-	get_backend(p, line, x);
+	get_client(p, line, x, tls);
+	get_backend(p, line, x, tls);
 	get_moments(p, line, x);
 	get_bytes(p, line, x);
 }
 
 bool log_line_parse_json(const char *line, size_t len, struct exchange_record *x,
-			 char err[LOG_ERROR_MAX])
+			 struct log_tls *tls, char err[LOG_ERROR_MAX])
 {
 	struct parse p = {.err = err};
 	json_error_t why;
@@ -338,17 +381,17 @@ bool log_line_parse_json(const char *line, size_t len, struct exchange_record *x
 		return false;
 	}
 	if (json_is_object(o))
-		get_line(&p, o, x);
+		get_line(&p, o, x, tls);
 	else
 		fail(&p, "line", "an object is expected");
 	json_decref(o);
 	return !p.failed;
 }
 
-bool log_line_parse(const char *line, size_t len, struct exchange_record *x,
+bool log_line_parse(const char *line, size_t len, struct exchange_record *x, struct log_tls *tls,
 		    char err[LOG_ERROR_MAX])
 {
-	return log_line_read(line, len, x) || log_line_parse_json(line, len, x, err);
+	return log_line_read(line, len, x, tls) || log_line_parse_json(line, len, x, tls, err);
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -463,14 +506,14 @@ enum log_result log_reader_line(struct log_reader *r, const char **line, size_t 
 }
 
 enum log_result log_reader_next(struct log_reader *r, struct exchange_record *x,
-				char err[LOG_ERROR_MAX])
+				struct log_tls *tls, char err[LOG_ERROR_MAX])
 {
 	char why[LOG_ERROR_MAX];
 	const char *line;
 	size_t len;
 	enum log_result result = log_reader_line(r, &line, &len, err);
 
-	if (result != LOG_RECORD || log_line_parse(line, len, x, why))
+	if (result != LOG_RECORD || log_line_parse(line, len, x, tls, why))
 		return result;
 	if (line[len - 1] == '\n')
 		return broken(r, why, err);

@@ -14,6 +14,7 @@
 
 #include "common/attrib.h"
 #include "common/exchange_record.h"
+#include "trace/log_line.h"
 
 #define LOG_ERROR_MAX 512
 #define LOG_LINE_MAX  (1024 * 1024)
@@ -31,7 +32,7 @@ enum log_result {
 };
 
 enum log_result log_reader_next(struct log_reader *r, struct exchange_record *x,
-				char err[LOG_ERROR_MAX]) MUST_CHECK;
+				struct log_tls *tls, char err[LOG_ERROR_MAX]) MUST_CHECK;
 
 /*
  * The next line as it stands, valid until the next call; the last one may lack its newline. What is
@@ -49,11 +50,11 @@ uint64_t log_reader_number(const struct log_reader *r);
 bool log_reader_is_torn(const struct log_reader *r);
 
 /* One line, with or without its newline. False: err names the member and what is wrong with it. */
-bool log_line_parse(const char *line, size_t len, struct exchange_record *x,
+bool log_line_parse(const char *line, size_t len, struct exchange_record *x, struct log_tls *tls,
 		    char err[LOG_ERROR_MAX]) MUST_CHECK;
 
 /* The same by jansson alone: what the proxy's own form (log_line.h) is measured by. */
 bool log_line_parse_json(const char *line, size_t len, struct exchange_record *x,
-			 char err[LOG_ERROR_MAX]) MUST_CHECK;
+			 struct log_tls *tls, char err[LOG_ERROR_MAX]) MUST_CHECK;
 
 #endif

@@ -322,11 +322,13 @@ static bool read_log(struct match *m, struct log_reader *r, char err[LOG_ERROR_M
 	char why[MAX(LOG_ERROR_MAX, ROW_ERROR_MAX)];
 	struct proxy_row row = {0};
 	struct exchange_record x;
+	struct log_tls tls;
 	const char *line;
 	size_t len;
 
 	while (log_reader_line(r, &line, &len, err) == LOG_RECORD) {
-		if (!log_line_parse(line, len, &x, why) || !proxy_row_parse(line, len, &row, why))
+		if (!log_line_parse(line, len, &x, &tls, why) ||
+		    !proxy_row_parse(line, len, &row, why))
 			break; /* it was complained of in the first pass */
 		add_leg(m, &x, &row, TAP_CLIENT, &x.client);
 		add_leg(m, &x, &row, TAP_BACKEND, &x.backend);

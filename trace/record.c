@@ -109,6 +109,44 @@ static char *put_handshake(char *p, const struct handshake_finding *h)
 	return p;
 }
 
+static char *put_tls_message(char *p, const struct tls_finding *t, enum tls_mark mark)
+{
+	const struct tls_message_finding *m = &t->at[mark];
+	uint64_t us;
+
+	*p++ = ',';
+	p = put_word(p, tls_mark_word(mark));
+	if (m->frames.count == 0)
+		return PUT(p, ":null");
+	p = PUT(p, ":{\"frames\":");
+	p = put_frames(p, m->frames.frames, m->frames.count);
+	p = PUT(p, ",\"us\":");
+	p = tls_finding_us(t, mark, &us) ? put_decimal(p, us) : PUT(p, "null");
+	*p++ = '}';
+	return p;
+}
+
+static char *put_tls(char *p, const struct tls_finding *t)
+{
+	uint64_t us;
+
+	if (t == NULL)
+		return PUT(p, ",\"tls\":null");
+	p = PUT(p, ",\"tls\":{\"version\":");
+	if (t->marks.version != 0)
+		p = put_word(p, tls_version_word(t->marks.version));
+	else
+		p = PUT(p, "null");
+	p = t->marks.resumed ? PUT(p, ",\"resumed\":true") : PUT(p, ",\"resumed\":false");
+	p = t->marks.failed ? PUT(p, ",\"failed\":true") : PUT(p, ",\"failed\":false");
+	for (unsigned i = 0; i < TLS_MARK_COUNT; i++)
+		p = put_tls_message(p, t, i);
+	p = PUT(p, ",\"us\":");
+	p = tls_finding_total_us(t, &us) ? put_decimal(p, us) : PUT(p, "null");
+	*p++ = '}';
+	return p;
+}
+
 static char *put_close(char *p, const struct close_finding *c)
 {
 	if (c->by == NULL)
@@ -186,10 +224,12 @@ static char *put_stream(char *p, const struct flow *f, const char *anchor)
 	return put_word(p, anchor != NULL ? anchor : "none");
 }
 
-static char *put_leg_body(char *p, const struct leg_finding *e)
+static char *put_leg_body(char *p, const struct leg_finding *e, bool is_try)
 {
 	p = put_stream(p, e->place.flow, e->anchor);
 	p = put_handshake(p, &e->handshake);
+	if (!is_try)
+		p = put_tls(p, e->tls);
 	p = PUT(p, ",\"request\":");
 	p = put_part(p, &e->part[PART_REQUEST]);
 	p = PUT(p, ",\"interim\":");
@@ -223,7 +263,7 @@ static char *put_client(char *p, const struct finding *e)
 		return PUT(p, ",\"client\":null");
 	p = PUT(p, ",\"client\":");
 	p = put_leg_begin(p, &e->client);
-	p = put_leg_body(p, &e->client);
+	p = put_leg_body(p, &e->client, false);
 	*p++ = '}';
 	return p;
 }
@@ -240,7 +280,7 @@ static char *put_tries(char *p, const struct finding *e)
 			*p++ = ',';
 		is_first = false;
 		p = put_leg_begin(p, &e->tries[i]);
-		p = put_leg_body(p, &e->tries[i]);
+		p = put_leg_body(p, &e->tries[i], true);
 		p = PUT(p, ",\"end\":");
 		p = put_text(p, e->x->tries[i].end);
 		*p++ = '}';
@@ -258,7 +298,7 @@ static char *put_backend(char *p, const struct finding *e)
 	p = e->backend.place.leg->reused != 0 ? PUT(p, ",\"reused\":true,\"attempts\":")
 					      : PUT(p, ",\"reused\":false,\"attempts\":");
 	p = put_decimal(p, e->x->attempts);
-	p = put_leg_body(p, &e->backend);
+	p = put_leg_body(p, &e->backend, false);
 	p = put_tries(p, e);
 	*p++ = '}';
 	return p;
@@ -423,6 +463,17 @@ static char *put_conn_ends(char *p, const struct conn_finding *e)
 	return PUT(p, "null");
 }
 
+/*
+ * What the tap alone tells is left out where the log tells of an exchange: of a connection on which
+ * nothing but a failed attempt was made.
+ */
+static const struct tls_finding *conn_tls(const struct conn *c)
+{
+	if (c == NULL || c->tls == NULL || (c->exchanges > 0 && !c->tls->is_claimed))
+		return NULL;
+	return c->tls;
+}
+
 static char *put_conn_flow(char *p, const struct conn_finding *e)
 {
 	struct handshake_finding handshake = {0};
@@ -437,6 +488,7 @@ static char *put_conn_flow(char *p, const struct conn_finding *e)
 		close_gather(&close, &place, UINT64_MAX);
 	}
 	p = put_handshake(p, &handshake);
+	p = put_tls(p, conn_tls(e->conn));
 	p = put_close(p, &close);
 	p = PUT(p, ",\"history\":");
 	if (e->flow == NULL)
@@ -533,9 +585,18 @@ static size_t name_max(const char *dump)
 	return dump != NULL ? 6 * strlen(dump) : 0;
 }
 
-static size_t leg_max(const struct leg_finding *e)
+static size_t tls_frames(const struct tls_finding *t)
 {
 	size_t frames = 0;
+
+	for (unsigned i = 0; t != NULL && i < TLS_MARK_COUNT; i++)
+		frames += t->at[i].frames.count;
+	return frames;
+}
+
+static size_t leg_max(const struct leg_finding *e)
+{
+	size_t frames = tls_frames(e->tls);
 
 	for (unsigned kind = 0; kind < PART_KINDS; kind++) {
 		const struct stream_range *s = &e->part[kind].seen;
@@ -560,7 +621,10 @@ bool record_exchange(struct record_text *out, const struct finding *e, const cha
 
 bool record_conn(struct record_text *out, const struct record_conn *r)
 {
-	if (!text_reserve(out, FIXED_MAX + name_max(r->dump) + ids_of(r->e->conn) * ID_MAX))
+	size_t need = FIXED_MAX + name_max(r->dump) + ids_of(r->e->conn) * ID_MAX +
+		      tls_frames(conn_tls(r->e->conn)) * FRAME_MAX;
+
+	if (!text_reserve(out, need))
 		return false;
 	out->len = put_conn(out->at, r);
 	return true;

@@ -12,6 +12,11 @@
  *   "server".
  * - `handshake` stands on a leg only for the first exchange on its connection (nth 1); its frames
  *   are those that were seen, `us` is null unless the SYN and the last ACK both were.
+ * - `tls` stands where `handshake` does, of a connection that speaks TLS, and says of each of four
+ *   messages which frames carried its records for the first time, and the microseconds from the
+ *   first packet of the ClientHello to the first with the message's last byte: null where some of it
+ *   was not seen, or packets were lost before. `us` of the whole runs to the last Finished.
+ *   null: plain, or nobody told. It does not stand in `tries`.
  * - `acked_us` runs from the first frame that carried the last byte to the first ACK that covers
  *   it; it is negative when the capture shows them the other way round. Without an ACK up to
  *   `settled`, acked_in and acked_us are null and `ack_why` says "reset" (the connection was) or

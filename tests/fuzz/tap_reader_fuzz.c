@@ -33,6 +33,13 @@ static void on_open(void *arg, const struct tap_message *m, const struct tap_ope
 		anchoring_open(anchoring, conn, m->worker, r->live != 0);
 }
 
+static void on_tls(void *arg, const struct tap_message *m, const struct tap_tls *r)
+{
+	(void)arg;
+	correlate_tls(c, m->run, r->conn, &r->tls);
+	ledger_sent(correlate_ledger(c), m->run, r->conn, r->sent_off);
+}
+
 static void on_position(void *arg, const struct tap_message *m, const struct tap_position *r)
 {
 	(void)arg;
@@ -128,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct anchoring_calls asking = {.ask = on_asked, .anchored = on_asked};
 	const struct tap_calls calls = {.open = on_open,
+					.tls = on_tls,
 					.position = on_position,
 					.begin = on_begin,
 					.progress = on_progress,

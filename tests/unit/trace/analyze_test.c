@@ -138,7 +138,7 @@ static const char expected[] =
 	"{\"v\":1,\"run\":\"00005d2c\",\"id\":\"00000000000000ab\",\"dump\":\"%s\","
 	"\"start\":\"2023-11-14T22:13:20.000120000Z\",\"status\":200,\"end\":\"answered-here\","
 	"\"client\":{\"conn\":1,\"nth\":1,\"stream\":0,\"anchor\":\"syn\","
-	"\"handshake\":{\"frames\":[1,2,3],\"us\":20},"
+	"\"handshake\":{\"frames\":[1,2,3],\"us\":20},\"tls\":null,"
 	"\"request\":{\"seq\":1,\"len\":100,\"next_seq\":101,\"frames\":[4],\"acked_in\":5,"
 	"\"acked_us\":10,\"retransmitted_bytes\":0,\"retransmitted_in\":[],\"missing_bytes\":0},"
 	"\"interim\":null,"

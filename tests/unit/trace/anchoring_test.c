@@ -298,7 +298,7 @@ Test(anchoring, proxy_says_nothing)
 	x = exchange(&r, &w, 1, 4, 70000);
 	correlate_exchange(r.t.c, &x);
 	correlate_end(r.t.c);
-	has(r.t.exchange[0], "\"anchor\":\"none\",\"handshake\":null,\"request\":null,"
+	has(r.t.exchange[0], "\"anchor\":\"none\",\"handshake\":null,\"tls\":null,\"request\":null,"
 			     "\"interim\":null,\"response\":null,");
 	rig_fini(&r);
 }

@@ -176,7 +176,7 @@ Test(correlate_loss, a_whole_leg)
 	put_ack(&t, &c, 510, 0);
 	correlate_end(t.c);
 	has(t.exchange[0], "\"backend\":{\"conn\":2,\"nth\":1,\"reused\":false,\"attempts\":1,"
-			   "\"stream\":null,\"anchor\":\"none\",\"handshake\":null,"
+			   "\"stream\":null,\"anchor\":\"none\",\"handshake\":null,\"tls\":null,"
 			   "\"request\":null,\"interim\":null,\"response\":null,\"close\":null");
 	has(t.exchange[0], "\"drops\":9}");
 	talk_fini(&t);
@@ -216,8 +216,9 @@ static void used_again(struct talk *t, uint64_t second_us)
 
 static void expect_nothing_claimed(const char *line)
 {
-	has(line, "\"anchor\":\"none\",\"handshake\":null,\"request\":null,\"interim\":null,"
-		  "\"response\":null");
+	has(line,
+	    "\"anchor\":\"none\",\"handshake\":null,\"tls\":null,\"request\":null,\"interim\":null,"
+	    "\"response\":null");
 	has(line, "\"phases_us\":null,\"phases_why\":\"client_request_first: not captured\"");
 }
 

@@ -57,7 +57,7 @@ Test(correlate, one_exchange_in_every_field)
 		"\"dump\":\"dump.pcapng\","
 		"\"start\":\"2023-11-14T22:13:20.000120000Z\",\"status\":200,\"end\":\"done\","
 		"\"client\":{\"conn\":3,\"nth\":1,\"stream\":0,\"anchor\":\"syn\","
-		"\"handshake\":{\"frames\":[1,2,3],\"us\":25},"
+		"\"handshake\":{\"frames\":[1,2,3],\"us\":25},\"tls\":null,"
 		"\"request\":{\"seq\":1,\"len\":311,\"next_seq\":312,\"frames\":[4],\"acked_in\":5,"
 		"\"acked_us\":10,\"retransmitted_bytes\":0,\"retransmitted_in\":[],"
 		"\"missing_bytes\":0},\"interim\":null,"
@@ -65,7 +65,7 @@ Test(correlate, one_exchange_in_every_field)
 		"\"acked_in\":14,\"acked_us\":43,\"retransmitted_bytes\":0,"
 		"\"retransmitted_in\":[],\"missing_bytes\":0},\"close\":null},"
 		"\"backend\":{\"conn\":5,\"nth\":1,\"reused\":false,\"attempts\":1,\"stream\":1,"
-		"\"anchor\":\"syn\",\"handshake\":{\"frames\":[6,7,8],\"us\":25},"
+		"\"anchor\":\"syn\",\"handshake\":{\"frames\":[6,7,8],\"us\":25},\"tls\":null,"
 		"\"request\":{\"seq\":1,\"len\":350,\"next_seq\":351,\"frames\":[9],"
 		"\"acked_in\":10,"
 		"\"acked_us\":10,\"retransmitted_bytes\":0,\"retransmitted_in\":[],"
@@ -82,7 +82,7 @@ Test(correlate, one_exchange_in_every_field)
 		"{\"v\":1,\"run\":\"00005d2c\",\"dump\":\"dump.pcapng\",\"leg\":\"client\","
 		"\"conn\":3,\"stream\":0,\"anchor\":\"syn\",\"local\":\"198.51.100.7:8585\","
 		"\"peer\":\"192.0.2.1:40000\",\"opened\":\"2023-11-14T22:13:20.000050000Z\","
-		"\"handshake\":{\"frames\":[1,2,3],\"us\":25},\"close\":null,"
+		"\"handshake\":{\"frames\":[1,2,3],\"us\":25},\"tls\":null,\"close\":null,"
 		"\"history\":\"ShADad\",\"exchanges\":1,\"ids\":[\"9f3c51d27be40a18\"],"
 		"\"ws_shift\":0}\n");
 	talk_fini(&t);
@@ -434,7 +434,7 @@ Test(correlate, a_leg_that_was_not_captured_is_null_and_not_waited_for)
 	cr_assert_eq(t.exchange_count, 1);
 	follows(t.exchange[0], "\"backend\":",
 		"{\"conn\":5,\"nth\":1,\"reused\":false,\"attempts\":1,\"stream\":null,"
-		"\"anchor\":\"none\",\"handshake\":null,\"request\":null,\"interim\":null,"
+		"\"anchor\":\"none\",\"handshake\":null,\"tls\":null,\"request\":null,\"interim\":null,"
 		"\"response\":null,\"close\":null,\"tries\":[]}");
 	has(t.exchange[0], "\"phases_why\":\"backend_syn: not captured\"");
 	talk_fini(&t);
@@ -455,7 +455,7 @@ Test(correlate, without_its_handshake_a_connection_has_no_ranges)
 	put_ack(&t, &w, 310, 0);
 	correlate_end(t.c);
 	has(t.exchange[0], "\"client\":{\"conn\":1,\"nth\":3,\"stream\":0,\"anchor\":\"none\","
-			   "\"handshake\":null,\"request\":null,\"interim\":null,"
+			   "\"handshake\":null,\"tls\":null,\"request\":null,\"interim\":null,"
 			   "\"response\":null,\"close\":null}");
 	has(t.conn[0], "\"ws_shift\":null");
 	talk_fini(&t);
@@ -605,7 +605,7 @@ Test(correlate, connection_without_exchange_to_a_listener_is_told_of)
 	cr_assert_eq(t.conn_count, 2); /* not the one to the backend: it may be anybody's */
 	has(t.conn[0], "\"leg\":\"client\",\"conn\":null,\"stream\":1,\"anchor\":\"syn\","
 		       "\"local\":\"198.51.100.7:8585\",\"peer\":\"192.0.2.1:40001\","
-		       "\"opened\":null,\"handshake\":{\"frames\":[6,7,8],\"us\":25},"
+		       "\"opened\":null,\"handshake\":{\"frames\":[6,7,8],\"us\":25},\"tls\":null,"
 		       "\"close\":{\"by\":\"client\",\"how\":\"fin\",\"frames\":[9,10,11]},"
 		       "\"history\":\"ShAFf\",\"exchanges\":0,\"ids\":[],\"ws_shift\":0}");
 	has(t.conn[1], "\"conn\":1,\"stream\":0");

@@ -54,8 +54,9 @@ static void write_line(FILE *f, unsigned id, uint64_t start_ns, uint64_t us, boo
 		with_space ? " " : "", 7, id, start, id + 1, start, (unsigned long long)us);
 }
 
-static void on_exchange(void *arg, const struct exchange_record *x)
+static void on_exchange(void *arg, const struct exchange_record *x, const struct log_tls *tls)
 {
+	(void)tls;
 	(void)arg;
 	cr_assert_lt(x->id, LINES);
 	times_given[x->id]++;

@@ -87,10 +87,11 @@ Test(log_reader, every_value_of_a_line)
 {
 	static const int64_t at_us[MOMENT_COUNT] = {9, 11, 25, 410, MOMENT_NEVER, 431};
 	struct exchange_record x;
+	struct log_tls tls;
 	char err[LOG_ERROR_MAX] = "";
 	uint64_t start_ns;
 
-	cr_assert(log_line_parse(full, strlen(full), &x, err), "%s", err);
+	cr_assert(log_line_parse(full, strlen(full), &x, &tls, err), "%s", err);
 	cr_expect_eq(x.run, 0x5d2c);
 	cr_expect_eq(x.id, 0x9f3c51d27be40a18);
 	cr_assert(clock_parse("2026-11-23T08:15:04.123456789Z", 30, &start_ns));
@@ -120,10 +121,11 @@ static char *with(const char *piece, const char *by)
 
 static void accepted(const char *piece, const char *by, struct exchange_record *x)
 {
+	struct log_tls tls;
 	char *line = with(piece, by);
 	char err[LOG_ERROR_MAX] = "";
 
-	cr_expect(log_line_parse(line, strlen(line), x, err), "%s", err);
+	cr_expect(log_line_parse(line, strlen(line), x, &tls, err), "%s", err);
 	free(line);
 }
 
@@ -145,11 +147,12 @@ Test(log_reader, no_backend)
 {
 	const char *from = strstr(full, "\"backend\":{"), *to = strstr(full, "\"at_us\"");
 	struct exchange_record x;
+	struct log_tls tls;
 	char err[LOG_ERROR_MAX] = "", line[sizeof(full)];
 	int len = snprintf(line, sizeof(line), "%.*s\"backend\":null,%s", (int)(from - full), full,
 			   to);
 
-	cr_assert(log_line_parse(line, (size_t)len, &x, err), "%s", err);
+	cr_assert(log_line_parse(line, (size_t)len, &x, &tls, err), "%s", err);
 	cr_expect_eq(x.backend.conn, 0);
 	cr_expect_eq(x.tries_count, 0);
 	cr_expect_not(byte_range_exists(&x.backend.request));
@@ -158,10 +161,11 @@ Test(log_reader, no_backend)
 static void refused(const char *piece, const char *by, const char *why)
 {
 	struct exchange_record x;
+	struct log_tls tls;
 	char *line = with(piece, by);
 	char err[LOG_ERROR_MAX] = "";
 
-	cr_expect_not(log_line_parse(line, strlen(line), &x, err), "%s", by);
+	cr_expect_not(log_line_parse(line, strlen(line), &x, &tls, err), "%s", by);
 	cr_expect_not_null(strstr(err, why), "%s: %s", by, err);
 	free(line);
 }
@@ -221,14 +225,15 @@ static enum log_result read_all(const char *path, unsigned *count, bool *torn,
 {
 	struct log_reader *r = log_reader_open(path, err);
 	struct exchange_record x;
+	struct log_tls tls;
 	enum log_result result;
 
 	cr_assert_not_null(r);
 	*count = 0;
-	while ((result = log_reader_next(r, &x, err)) == LOG_RECORD)
+	while ((result = log_reader_next(r, &x, &tls, err)) == LOG_RECORD)
 		(*count)++;
 	*torn = log_reader_is_torn(r);
-	cr_expect_eq(log_reader_next(r, &x, err), LOG_END);
+	cr_expect_eq(log_reader_next(r, &x, &tls, err), LOG_END);
 	log_reader_close(r);
 	return result;
 }
