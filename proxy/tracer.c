@@ -118,7 +118,7 @@ static void set_arguments(struct tracer *t, const struct config_trace *cfg,
 {
 	static char name[] = PROGRAM, capture[] = "capture", tap[] = "--tap", out[] = "--out",
 		    interfaces[] = "--interfaces", payload[] = "--payload",
-		    buffer_mb[] = "--buffer-mb", hold_ms[] = "--hold-ms";
+		    buffer_mb[] = "--buffer-mb", hold_ms[] = "--hold-ms", secrets[] = "--secrets";
 	char **a = t->argv;
 
 	snprintf(t->control, sizeof(t->control), "%s", control_path);
@@ -142,6 +142,8 @@ static void set_arguments(struct tracer *t, const struct config_trace *cfg,
 	*a++ = t->buffer_mb;
 	*a++ = hold_ms;
 	*a++ = t->hold_ms;
+	if (cfg->secrets == CONFIG_SECRETS_ON)
+		*a++ = secrets;
 	*a = NULL;
 }
 

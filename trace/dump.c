@@ -1,8 +1,11 @@
 /*
  * dump.c -- the comment queue before the pcapng writer.
  *
+ * The bytes of a TLS handshake are told when it is over, and its secrets before that: they stand in
+ * the file before its first message of the accepting side, as Wireshark needs them.
+ *
  * Invariant: packets leave in the order they came, each once. The first of the queue is the only
- * one that is asked about.
+ * one that is asked about. Secrets leave before any packet that leaves after they came.
  */
 #include "trace/dump.h"
 
@@ -11,9 +14,13 @@
 #include <sys/queue.h>
 
 #include "common/log.h"
+#include "trace/key_log.h"
 
 /* Link, IPv4 and nothing of what may follow: what is kept of a packet in which no TCP was found. */
 #define OTHER_HEADER_BYTES 34
+
+/* Of secrets, in one block; more do not wait for a packet. */
+#define SECRETS_BYTES 65536
 
 struct waiting {
 	STAILQ_ENTRY(waiting) link;
@@ -34,6 +41,7 @@ struct dump {
 	struct comments comments;
 	struct comment_ids ids;
 	struct segments *segments; /* NULL: not wanted */
+	struct key_log secrets;    /* to be written before the next packet */
 };
 
 struct dump *dump_new(struct pcapng *w, const struct dump_options *o)
@@ -91,12 +99,31 @@ static uint32_t kept_bytes(const struct dump *d, const struct dump_packet *packe
 	return MIN(packet->p.cap_len, keep);
 }
 
+static void write_secrets(struct dump *d)
+{
+	if (!pcapng_secrets(d->w, PCAPNG_SECRETS_TLS, d->secrets.text, d->secrets.len))
+		d->count.closed++;
+	key_log_clear(&d->secrets);
+}
+
+void dump_secret(struct dump *d, const char *line, size_t len)
+{
+	if (!d->has_file)
+		return;
+	if (!key_log_add(&d->secrets, line, len))
+		d->count.closed++;
+	if (d->secrets.len >= SECRETS_BYTES)
+		write_secrets(d);
+}
+
 static void write_packet(struct dump *d, const struct dump_packet *packet, const uint8_t *bytes,
 			 bool is_told)
 {
 	char note[ANCHOR_NOTE_TEXT_MAX];
 	struct packet p = packet->p;
 
+	if (UNLIKELY(d->secrets.len > 0))
+		write_secrets(d);
 	d->count.packets++;
 	if (!is_told)
 		d->count.uncommented++;
@@ -224,6 +251,8 @@ void dump_drain(struct dump *d)
 {
 	while (!STAILQ_EMPTY(&d->queue))
 		queue_force(d);
+	if (d->secrets.len > 0)
+		write_secrets(d);
 }
 
 void dump_flush(struct dump *d)
@@ -242,6 +271,7 @@ void dump_free(struct dump *d)
 	if (!pcapng_close(d->w) && !d->has_said)
 		log_error("the dump could not be written to its end");
 	segments_free(d->segments);
+	key_log_fini(&d->secrets);
 	comment_ids_fini(&d->ids);
 	free(d);
 }

@@ -50,6 +50,12 @@ struct dump_packet {
 /* In frame order. Bytes are copied when it has to wait; a reference to the track is held then. */
 void dump_put(struct dump *d, const struct dump_packet *packet);
 
+/*
+ * A line of a TLS key log, without its end: it will stand before all packets that wait, and those to
+ * come.
+ */
+void dump_secret(struct dump *d, const char *line, size_t len);
+
 /* Write what has been told by now, and what has waited long enough at now_ns. */
 void dump_release(struct dump *d, uint64_t now_ns);
 
@@ -67,6 +73,7 @@ struct dump_counters {
 	uint64_t uncommented; /* carried bytes that nobody had told of in time */
 	uint64_t lost;        /* not written: the disk is full, or no memory */
 	uint64_t unlined;     /* not in segments.ndjson: no memory */
+	uint64_t closed;      /* secrets that are missing: no memory */
 };
 void dump_counters(const struct dump *d, struct dump_counters *out);
 

@@ -135,6 +135,11 @@ void lines_flush(struct lines *l)
 	l->pending = 0;
 }
 
+bool lines_make_private(struct lines *l)
+{
+	return fchmod(l->fd, 0600) == 0;
+}
+
 void lines_add(struct lines *l, const char *line, size_t len)
 {
 	if (len > sizeof(l->buf) - l->len)

@@ -26,6 +26,9 @@ enum lines_mode {
 struct lines *lines_open(const char *path, enum lines_mode mode,
 			 char err[LINES_ERROR_MAX]) MUST_CHECK;
 
+/* Nobody but its owner may read the file from now on. False with errno. */
+bool lines_make_private(struct lines *l) MUST_CHECK;
+
 /* One line with its newline. */
 void lines_add(struct lines *l, const char *line, size_t len);
 

@@ -48,6 +48,7 @@ struct live {
 	enum live_state state;
 	uint64_t until_ns; /* LINGERS: monotonic; DRAINS: CLOCK_REALTIME */
 	uint32_t run;
+	bool has_secrets; /* the proxy tells them */
 	struct capture_endpoint endpoints[ENDPOINTS_MAX];
 	unsigned endpoint_count;
 	bool has_endpoints; /* the first set is complete */
@@ -74,8 +75,8 @@ static void on_hello(void *arg, const struct tap_message *m, const struct tap_he
 {
 	struct live *l = arg;
 
-	(void)r;
 	l->run = m->run;
+	l->has_secrets = (r->tells & TAP_WANT_SECRETS) != 0;
 }
 
 static void on_endpoint(void *arg, const struct tap_message *m, const struct tap_endpoint *r)
@@ -161,6 +162,16 @@ static void on_close(void *arg, const struct tap_message *m, const struct tap_cl
 	correlate_close(pipeline_correlate(l->pipeline), m->run, r);
 }
 
+static void on_secret(void *arg, const struct tap_message *m, const struct tap_secret *r,
+		      const char *line)
+{
+	struct live *l = arg;
+
+	(void)m;
+	if (l->has_secrets)
+		pipeline_secret(l->pipeline, line, r->len);
+}
+
 static void on_lost(void *arg, const struct tap_message *m, uint64_t from_mono_ns,
 		    uint64_t to_mono_ns)
 {
@@ -202,6 +213,22 @@ static bool open_capture(struct live *l, char err[CAPTURE_ERROR_MAX])
 	}
 	l->capture = capture_open(l->endpoints, l->endpoint_count, &o, err);
 	return l->capture != NULL;
+}
+
+/* The tap's hello has come. */
+static bool open_outputs(struct live *l, char err[OUTPUTS_ERROR_MAX])
+{
+	const struct outputs_options with = {
+		.dir = l->o->out,
+		.with_dump = l->o->payload != CONFIG_PAYLOAD_NONE,
+		.with_segments = l->o->with_segments,
+		.is_private = l->has_secrets,
+	};
+
+	if (l->o->with_secrets && !l->has_secrets)
+		log_warning("the proxy tells no secrets ([trace] secrets = off): TLS connections "
+			    "stay encrypted in the dump");
+	return outputs_open_live(&l->files, &with, err);
 }
 
 static bool describe_interfaces(struct live *l)
@@ -313,15 +340,14 @@ static bool start(struct live *l)
 					.part = on_part,
 					.end = on_end,
 					.close = on_close,
+					.secret = l->o->with_secrets ? on_secret : NULL,
 					.lost = on_lost};
 	char err[CAPTURE_ERROR_MAX + OUTPUTS_ERROR_MAX + TAP_CLIENT_ERROR_MAX];
 
 	if (!block_signals(l, err, sizeof(err)))
 		goto fail;
 	l->tap = tap_client_attach(l->o->tap, &calls, err);
-	if (l->tap == NULL || !open_capture(l, err) ||
-	    !outputs_open_live(&l->files, l->o->out, l->o->payload != CONFIG_PAYLOAD_NONE,
-			       l->o->with_segments, err))
+	if (l->tap == NULL || !open_capture(l, err) || !open_outputs(l, err))
 		goto fail;
 	if (!describe_interfaces(l)) {
 		snprintf(err, sizeof(err), "%s/%s: %s", l->o->out, l->files.dump_name,

@@ -21,6 +21,7 @@ struct live_options {
 	uint32_t buffer_mb;
 	uint32_t hold_ms;
 	bool with_segments;
+	bool with_secrets; /* wanted of the proxy, for the dump */
 };
 
 /* Returns the exit status. What went wrong stands on stderr. */

@@ -23,12 +23,13 @@ enum {
 	OPT_PAYLOAD,
 	OPT_BUFFER_MB,
 	OPT_HOLD_MS,
-	OPT_SEGMENTS
+	OPT_SEGMENTS,
+	OPT_SECRETS
 };
 
 static const char usage[] =
 	"usage: flowtrace capture --tap PATH --out DIR [--interfaces A,B] [--payload WHAT]\n"
-	"                         [--buffer-mb N] [--hold-ms N] [--segments]\n"
+	"                         [--buffer-mb N] [--hold-ms N] [--segments] [--secrets]\n"
 	"       flowtrace analyze [LOG] CAPTURE... [--out DIR] [--hold-ms N] [--segments]\n"
 	"       flowtrace show DIR|FLOWS [ID]\n"
 	"       flowtrace -V | -h\n"
@@ -44,6 +45,8 @@ static const char usage[] =
 	"  --hold-ms N       how long a packet may wait for the proxy's word, and how long after\n"
 	"                    its end an exchange is still watched (default 2000)\n"
 	"  --segments        one line per TCP packet, too: segments.ndjson\n"
+	"  --secrets         the keys of TLS connections, too, if the proxy tells them\n"
+	"                    ([trace] secrets = on): whoever may read the dump reads all\n"
 	"\n"
 	"analyze: make the same records from a proxy's log (*.ndjson) and pcap or pcapng files;\n"
 	"  without a log, exchanges are found by reading HTTP from the packets.\n"
@@ -126,6 +129,9 @@ static int read_capture_option(struct live_options *o, int opt)
 	case OPT_SEGMENTS:
 		o->with_segments = true;
 		return GO_ON;
+	case OPT_SECRETS:
+		o->with_secrets = true;
+		return GO_ON;
 	case OPT_HOLD_MS:
 		return read_number(optarg, 100, 60000, &o->hold_ms)
 			       ? GO_ON
@@ -148,6 +154,7 @@ static int capture_main(int argc, char **argv)
 		{"buffer-mb", required_argument, NULL, OPT_BUFFER_MB},
 		{"hold-ms", required_argument, NULL, OPT_HOLD_MS},
 		{"segments", no_argument, NULL, OPT_SEGMENTS},
+		{"secrets", no_argument, NULL, OPT_SECRETS},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -164,6 +171,8 @@ static int capture_main(int argc, char **argv)
 		return wrong("capture takes options only, not ", argv[optind]);
 	if (o.tap == NULL || o.out == NULL)
 		return wrong("capture needs ", o.tap == NULL ? "--tap PATH" : "--out DIR");
+	if (o.with_secrets && o.payload != CONFIG_PAYLOAD_FULL)
+		return wrong("--secrets: there is nothing to decrypt without --payload full", "");
 	return live_run(&o);
 }
 

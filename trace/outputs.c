@@ -30,20 +30,30 @@ bool outputs_make_dir(const char *dir, char err[OUTPUTS_ERROR_MAX])
 	return false;
 }
 
-static struct lines *open_lines(const char *dir, const char *name, char err[OUTPUTS_ERROR_MAX])
+static struct lines *open_lines(const struct outputs_options *with, const char *name,
+				char err[OUTPUTS_ERROR_MAX])
 {
 	char path[OUTPUTS_PATH_MAX];
+	struct lines *l;
 
-	if (!outputs_path(path, dir, name)) {
+	if (!outputs_path(path, with->dir, name)) {
 		snprintf(err, OUTPUTS_ERROR_MAX, "--out: the path is too long");
 		return NULL;
 	}
-	return lines_open(path, LINES_APPEND, err);
+	l = lines_open(path, LINES_APPEND, err);
+	if (l == NULL || !with->is_private || lines_make_private(l))
+		return l;
+	snprintf(err, OUTPUTS_ERROR_MAX, "%.400s: cannot be made private: %s", path,
+		 strerror(errno));
+	(void)lines_close(l);
+	return NULL;
 }
 
 /* The first name that is free. */
-static int create_dump(struct outputs *o, const char *dir, char err[OUTPUTS_ERROR_MAX])
+static int create_dump(struct outputs *o, const struct outputs_options *with,
+		       char err[OUTPUTS_ERROR_MAX])
 {
+	mode_t mode = with->is_private ? 0600 : 0644;
 	char path[OUTPUTS_PATH_MAX];
 	int fd;
 
@@ -52,11 +62,11 @@ static int create_dump(struct outputs *o, const char *dir, char err[OUTPUTS_ERRO
 			snprintf(o->dump_name, sizeof(o->dump_name), "dump.pcapng");
 		else
 			snprintf(o->dump_name, sizeof(o->dump_name), "dump-%u.pcapng", i);
-		if (!outputs_path(path, dir, o->dump_name)) {
+		if (!outputs_path(path, with->dir, o->dump_name)) {
 			snprintf(err, OUTPUTS_ERROR_MAX, "--out: the path is too long");
 			return -1;
 		}
-		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0644);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
 		if (fd >= 0)
 			return fd;
 		if (errno != EEXIST)
@@ -66,43 +76,45 @@ static int create_dump(struct outputs *o, const char *dir, char err[OUTPUTS_ERRO
 	return -1;
 }
 
-static bool open_dump(struct outputs *o, const char *dir, char err[OUTPUTS_ERROR_MAX])
+static bool open_dump(struct outputs *o, const struct outputs_options *with,
+		      char err[OUTPUTS_ERROR_MAX])
 {
-	int fd = create_dump(o, dir, err);
+	int fd = create_dump(o, with, err);
 
 	if (fd < 0)
 		return false;
 	o->dump = pcapng_new(fd, APPLICATION_NAME);
 	if (o->dump != NULL)
 		return true;
-	snprintf(err, OUTPUTS_ERROR_MAX, "%.200s/%.50s cannot be written: %s", dir, o->dump_name,
-		 strerror(errno));
+	snprintf(err, OUTPUTS_ERROR_MAX, "%.200s/%.50s cannot be written: %s", with->dir,
+		 o->dump_name, strerror(errno));
 	return false;
 }
 
 /* Frames count within a dump: what tells of them bears its number. */
-static bool open_segments(struct outputs *o, const char *dir, char err[OUTPUTS_ERROR_MAX])
+static bool open_segments(struct outputs *o, const struct outputs_options *with,
+			  char err[OUTPUTS_ERROR_MAX])
 {
 	char name[OUTPUTS_NAME_MAX] = "segments.ndjson";
 	unsigned number;
 
 	if (sscanf(o->dump_name, "dump-%u.pcapng", &number) == 1)
 		snprintf(name, sizeof(name), "segments-%u.ndjson", number);
-	o->segments = open_lines(dir, name, err);
+	o->segments = open_lines(with, name, err);
 	return o->segments != NULL;
 }
 
-bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump, bool with_segments,
+bool outputs_open_live(struct outputs *o, const struct outputs_options *with,
 		       char err[OUTPUTS_ERROR_MAX])
 {
 	*o = (struct outputs){0};
-	if (!outputs_make_dir(dir, err))
+	if (!outputs_make_dir(with->dir, err))
 		return false;
-	o->flows = open_lines(dir, "flows.ndjson", err);
+	o->flows = open_lines(with, "flows.ndjson", err);
 	if (o->flows != NULL)
-		o->conns = open_lines(dir, "conns.ndjson", err);
-	if (o->conns != NULL && (!with_dump || open_dump(o, dir, err)) &&
-	    (!with_segments || open_segments(o, dir, err)))
+		o->conns = open_lines(with, "conns.ndjson", err);
+	if (o->conns != NULL && (!with->with_dump || open_dump(o, with, err)) &&
+	    (!with->with_segments || open_segments(o, with, err)))
 		return true;
 	outputs_close(o);
 	return false;

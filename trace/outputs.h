@@ -28,7 +28,13 @@ struct outputs {
  * dump.pcapng, dump-2.pcapng and so on; segments.ndjson, segments-2.ndjson is named after it, for
  * frames count within a dump. False: err says why, and nothing is open.
  */
-bool outputs_open_live(struct outputs *o, const char *dir, bool with_dump, bool with_segments,
+struct outputs_options {
+	const char *dir;
+	bool with_dump;
+	bool with_segments;
+	bool is_private; /* the dump will hold secrets: nobody else may read any of them */
+};
+bool outputs_open_live(struct outputs *o, const struct outputs_options *with,
 		       char err[OUTPUTS_ERROR_MAX]) MUST_CHECK;
 
 /* Flush and close what is still open. */

@@ -1,5 +1,5 @@
 /*
- * pcapng.c -- writes pcapng: section header, interfaces, packets with comments, statistics.
+ * pcapng.c -- writes pcapng: section header, interfaces, packets with comments, secrets, statistics.
  *
  * Blocks are put together in a buffer and leave it whole, so that a reader of the growing file
  * meets a torn block only in the middle of a write. After an error the file is cut back to its
@@ -23,6 +23,7 @@
 #define BLOCK_INTERFACE  1U
 #define BLOCK_STATISTICS 5U
 #define BLOCK_PACKET     6U
+#define BLOCK_SECRETS    10U
 
 #define BYTE_ORDER_MAGIC 0x1a2b3c4dU
 
@@ -48,6 +49,7 @@ struct pcapng {
 	int fd;
 	bool failed;
 	bool seekable;
+	bool has_secrets;    /* buf holds, or held some: what leaves it is wiped */
 	uint64_t file_bytes; /* whole blocks in the file, where it can be cut back */
 	uint8_t *buf;
 	size_t cap;
@@ -85,6 +87,8 @@ bool pcapng_flush(struct pcapng *w)
 	w->file_bytes += w->whole;
 	memmove(w->buf, w->buf + w->whole, w->len - w->whole);
 	w->len -= w->whole;
+	if (UNLIKELY(w->has_secrets))
+		explicit_bzero(w->buf + w->len, w->whole);
 	w->whole = 0;
 	return true;
 }
@@ -359,6 +363,23 @@ bool pcapng_packet(struct pcapng *w, const struct packet *p, const struct pcapng
 	return true;
 }
 
+/* Room is made first: a buffer that grows would leave a copy behind. */
+bool pcapng_secrets(struct pcapng *w, uint32_t type, const void *bytes, size_t len)
+{
+	if (len > UINT32_MAX - 64) {
+		w->failed = true;
+		return false;
+	}
+	if (!make_room(w, len + 64))
+		return false;
+	w->has_secrets = true;
+	begin_block(w, BLOCK_SECRETS);
+	put_u32(w, type);
+	put_u32(w, (uint32_t)len);
+	put_bytes(w, bytes, len);
+	return end_block(w);
+}
+
 bool pcapng_statistics(struct pcapng *w, uint32_t iface, const struct pcapng_statistics *s)
 {
 	begin_block(w, BLOCK_STATISTICS);
@@ -382,6 +403,8 @@ bool pcapng_close(struct pcapng *w)
 	good = pcapng_flush(w);
 	if (close(w->fd) != 0)
 		good = false;
+	if (w->has_secrets)
+		explicit_bzero(w->buf, w->len);
 	free(w->buf);
 	free(w);
 	return good;

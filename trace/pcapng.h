@@ -1,6 +1,6 @@
 /*
  * pcapng.h -- writes pcapng (draft-ietf-opsawg-pcapng): section header, interfaces, packets with
- * comments, interface statistics. No custom blocks, no epb_verdict (packet-facts).
+ * comments, secrets, interface statistics. No custom blocks, no epb_verdict (packet-facts).
  *
  * Buffered; every flush ends on a whole block, so that a reader sees whole blocks at any moment.
  */
@@ -41,6 +41,13 @@ struct pcapng_comment {
  */
 bool pcapng_packet(struct pcapng *w, const struct packet *p, const struct pcapng_comment *comments,
 		   unsigned count) MUST_CHECK;
+
+/*
+ * Key material of type (PCAPNG_SECRETS_ as in the format's description), for packets behind it. Takes
+ * no frame number. What the buffer held of it is wiped when it has left.
+ */
+#define PCAPNG_SECRETS_TLS 0x544c534bU /* text of a key log in the NSS format */
+bool pcapng_secrets(struct pcapng *w, uint32_t type, const void *bytes, size_t len) MUST_CHECK;
 
 struct pcapng_statistics {
 	uint64_t ts_ns;    /* now: the end of the capture */

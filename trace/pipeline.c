@@ -279,6 +279,11 @@ void pipeline_packet(struct pipeline *p, const struct packet *packet)
 	dump_put(p->dump, &d);
 }
 
+void pipeline_secret(struct pipeline *p, const char *line, size_t len)
+{
+	dump_secret(p->dump, line, len);
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 void pipeline_clock(struct pipeline *p, uint64_t clock_ns, uint64_t now_ns)
@@ -323,7 +328,7 @@ void pipeline_counters(const struct pipeline *p, struct pipeline_counters *out)
 		out->incomplete = fragments_incomplete(p->fragments);
 	correlate_counters(p->correlate, &out->correlate);
 	dump_counters(p->dump, &out->dump);
-	out->lost += out->correlate.lost + out->dump.unlined;
+	out->lost += out->correlate.lost + out->dump.unlined + out->dump.closed;
 	if (p->http == NULL)
 		return;
 	http_feed_counters(p->http, &out->http);

@@ -53,6 +53,9 @@ struct pcapng *pipeline_dump(struct pipeline *p);
  */
 void pipeline_packet(struct pipeline *p, const struct packet *packet);
 
+/* A line of a TLS key log, as dump_secret(). */
+void pipeline_secret(struct pipeline *p, const char *line, size_t len);
+
 /* clock_ns as correlate_clock(); now_ns: the present, for packets that wait in the dump's queue. */
 void pipeline_clock(struct pipeline *p, uint64_t clock_ns, uint64_t now_ns);
 

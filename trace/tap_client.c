@@ -243,7 +243,10 @@ struct tap_client *tap_client_attach(const char *path, const struct tap_calls *c
 				     char err[TAP_CLIENT_ERROR_MAX])
 {
 	struct tap_client *t = calloc(1, sizeof(*t));
-	struct tap_attach attach = {.pid = (uint32_t)getpid()};
+	struct tap_attach attach = {
+		.pid = (uint32_t)getpid(),
+		.wants = calls->secret != NULL ? TAP_WANT_SECRETS : 0,
+	};
 
 	if (t == NULL) {
 		snprintf(err, TAP_CLIENT_ERROR_MAX, "no memory");
@@ -369,6 +372,8 @@ static bool read_message(struct tap_client *t, unsigned i, size_t len)
 	if (tap_read_head(t->message, len, &m))
 		s->dropped = m.dropped;
 	fault = tap_read(t->message, len, calls, &s->mono_ns);
+	if (t->caller.secret != NULL)
+		explicit_bzero(t->message, len);
 	if (fault == NULL)
 		return true;
 	log_error("the tap is not read on: %s", fault);

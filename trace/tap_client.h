@@ -18,7 +18,8 @@
 struct tap_client;
 
 /*
- * Connect to the control socket and attach. hello and endpoint of calls have been called when it
+ * Connect to the control socket and attach, wanting secrets if calls has something to do with them:
+ * the hello says whether they will be told. hello and endpoint of calls have been called when it
  * returns. NULL: err says why (nobody listens, another tracer is attached, another version).
  */
 struct tap_client *tap_client_attach(const char *path, const struct tap_calls *calls,

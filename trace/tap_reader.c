@@ -204,6 +204,32 @@ static const char *read_close(struct cursor *body, const struct tap_message *m,
 	return NULL;
 }
 
+static bool is_text(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	return true;
+}
+
+static const char *read_secret(struct cursor *body, const struct tap_message *m,
+			       const struct tap_calls *calls)
+{
+	struct tap_secret r;
+	const char *line;
+
+	if (!take(body, &r, sizeof(r)))
+		return too_short;
+	line = (const char *)cursor_take(body, r.len);
+	if (line == NULL)
+		return too_short;
+	if (r.conn == 0 || r.len == 0 || !is_text(line, r.len))
+		return "a secret that is no line of a key log";
+	if (calls->secret != NULL)
+		calls->secret(calls->arg, m, &r, line);
+	return NULL;
+}
+
 static const char *read_endpoint(struct cursor *body, const struct tap_message *m,
 				 const struct tap_calls *calls)
 {
@@ -282,6 +308,8 @@ static const char *read_record(uint16_t type, struct cursor *body, const struct 
 		return read_end(body, m, calls);
 	case TAP_CLOSE:
 		return read_close(body, m, calls);
+	case TAP_SECRET:
+		return read_secret(body, m, calls);
 	case TAP_BUSY:
 		if (calls->busy != NULL)
 			calls->busy(calls->arg, m);

@@ -27,6 +27,9 @@ struct tap_calls {
 	void (*part)(void *arg, const struct tap_message *m, const struct tap_part_known *r);
 	void (*end)(void *arg, const struct tap_message *m, const struct tap_end *r);
 	void (*close)(void *arg, const struct tap_message *m, const struct tap_close *r);
+	/* len characters, a line of the key log */
+	void (*secret)(void *arg, const struct tap_message *m, const struct tap_secret *r,
+		       const char *line);
 	void (*busy)(void *arg, const struct tap_message *m);
 	/* m->lost_before records are missing here, made between these two moments. */
 	void (*lost)(void *arg, const struct tap_message *m, uint64_t from_mono_ns,

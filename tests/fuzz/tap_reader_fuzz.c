@@ -84,6 +84,17 @@ static void on_close(void *arg, const struct tap_message *m, const struct tap_cl
 	correlate_close(c, m->run, r);
 }
 
+/* Every character of it is there, and none could end the line in a key log. */
+static void on_secret(void *arg, const struct tap_message *m, const struct tap_secret *r,
+		      const char *line)
+{
+	(void)arg;
+	(void)m;
+	assert(r->conn != 0 && r->len > 0);
+	for (uint32_t i = 0; i < r->len; i++)
+		assert(line[i] >= ' ' && line[i] <= '~');
+}
+
 static void on_exchange(void *arg, const struct finding *e)
 {
 	(void)arg;
@@ -141,7 +152,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					.progress = on_progress,
 					.part = on_part,
 					.end = on_end,
-					.close = on_close};
+					.close = on_close,
+					.secret = on_secret};
 	struct correlate_options o = {.hold_ns = 100 * NS_PER_MS,
 				      .is_live = true,
 				      .exchange = on_exchange,

@@ -167,6 +167,20 @@ Test(tracer, command_line)
 	rig_stop(&rig, 0);
 }
 
+Test(tracer, secrets_are_asked_for_when_they_may_be_told)
+{
+	struct rig rig;
+	char *arguments;
+
+	rig_start(&rig, "echo \"$*\" >args.new; mv args.new args\n" LIVE);
+	rig.config.trace.secrets = CONFIG_SECRETS_ON;
+	rig_spawn(&rig);
+	arguments = rig_wait_for_file(&rig, "args");
+	cr_expect(strstr(arguments, "--hold-ms 2000 --secrets\n") != NULL, "%s", arguments);
+	free(arguments);
+	rig_stop(&rig, 0);
+}
+
 Test(tracer, without_interfaces_it_finds_them_itself)
 {
 	struct rig rig;

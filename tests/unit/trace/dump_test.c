@@ -19,6 +19,7 @@ struct seen {
 	uint64_t drops;
 	unsigned comment_count;
 	char comment[20][COMMENT_TEXT_MAX];
+	unsigned secrets; /* blocks before it */
 };
 
 struct bench {
@@ -27,6 +28,8 @@ struct bench {
 	char path[32];
 	struct seen *packets;
 	unsigned count;
+	unsigned secrets_count; /* blocks of them, and all their text */
+	char secrets[200000];
 };
 
 static void bench_init(struct bench *b, const struct dump_options *o)
@@ -75,6 +78,20 @@ static void read_options(struct seen *s, const uint8_t *p, const uint8_t *end)
 	}
 }
 
+/* A block of secrets: type, length of the text, text, padding, no options. */
+static void read_secrets(struct bench *b, const uint8_t *p)
+{
+	uint32_t len = u32_at(p + 12);
+
+	cr_expect_eq(u32_at(p + 8), 0x544c534b);
+	cr_assert_eq(u32_at(p + 4), 20 + (len + 3) / 4 * 4);
+	cr_assert_eq(u32_at(p + u32_at(p + 4) - 4), u32_at(p + 4));
+	for (uint32_t i = len; i % 4 != 0; i++)
+		cr_expect_eq(p[16 + i], 0);
+	strncat(b->secrets, (const char *)p + 16, len);
+	b->secrets_count++;
+}
+
 static void read_back(struct bench *b)
 {
 	static uint8_t bytes[1 << 20];
@@ -84,13 +101,17 @@ static void read_back(struct bench *b)
 	close(fd);
 	free(b->packets);
 	b->packets = calloc(1000, sizeof(*b->packets));
-	b->count = 0;
+	b->count = b->secrets_count = 0;
+	b->secrets[0] = '\0';
 	for (ssize_t i = 0; i + 12 <= len; i += u32_at(bytes + i + 4)) {
 		const uint8_t *p = bytes + i;
 		struct seen *s = &b->packets[b->count];
 
+		if (u32_at(p) == 10)
+			read_secrets(b, p);
 		if (u32_at(p) != 6)
 			continue;
+		s->secrets = b->secrets_count;
 		s->ts_ns = (uint64_t)u32_at(p + 12) << 32 | u32_at(p + 16);
 		s->cap_len = u32_at(p + 20);
 		s->wire_len = u32_at(p + 24);
@@ -455,4 +476,107 @@ Test(dump, what_waits_is_written_at_the_end_though_its_flow_is_gone)
 	cr_expect_eq(written(&b), 1);
 	cr_expect(dump_is_empty(b.d));
 	bench_fini(&b);
+}
+
+/* ---- secrets --------------------------------------------------------------------------------- */
+
+static void secret(struct bench *b, const char *line)
+{
+	dump_secret(b->d, line, strlen(line));
+}
+
+/* What is behind the handshake begins: its bytes are accounted for. */
+static void begin_behind(struct bench *b, uint64_t client_past, uint64_t proxy_past)
+{
+	begin(b, 0xab, 1, TAP_PART_CLIENT_REQUEST, client_past);
+	begin(b, 0xab, 1, TAP_PART_CLIENT_RESPONSE, proxy_past);
+}
+
+Test(dump, secrets_stand_before_the_hello_that_waits_for_them)
+{
+	struct wire w = wire_client(40000);
+	struct bench b;
+
+	bench_init(&b, &usual);
+	open_client(&b, &w);
+	put_handshake(&b.t, &w, 0);
+	pass(&b, &w, 100, 0, 517); /* ClientHello */
+	pass(&b, &w, 110, 1, 900); /* ServerHello and what follows */
+	dump_release(b.d, at(1000));
+	cr_expect_eq(written(&b), 0);
+	secret(&b, "SERVER_HANDSHAKE_TRAFFIC_SECRET 00 01");
+	secret(&b, "CLIENT_HANDSHAKE_TRAFFIC_SECRET 00 02");
+	pass(&b, &w, 120, 0, 74); /* Finished */
+	dump_release(b.d, at(1100));
+	cr_expect_eq(written(&b), 0);
+	secret(&b, "CLIENT_TRAFFIC_SECRET_0 00 04");
+	begin_behind(&b, 591, 900);
+	dump_release(b.d, at(1200));
+	cr_assert_eq(written(&b), 3);
+	cr_expect_eq(b.secrets_count, 1);
+	cr_expect_eq(b.packets[0].secrets, 1);
+	cr_expect_str_eq(b.secrets, "SERVER_HANDSHAKE_TRAFFIC_SECRET 00 01\n"
+				    "CLIENT_HANDSHAKE_TRAFFIC_SECRET 00 02\n"
+				    "CLIENT_TRAFFIC_SECRET_0 00 04\n");
+	cr_expect_eq(uncommented(&b), 0);
+	bench_fini(&b);
+}
+
+Test(dump, secrets_of_a_handshake_that_takes_longer_than_packets_wait)
+{
+	struct wire w = wire_client(40000);
+	struct bench b;
+
+	bench_init(&b, &usual);
+	open_client(&b, &w);
+	put_handshake(&b.t, &w, 0);
+	pass(&b, &w, 100, 0, 517);
+	pass(&b, &w, 110, 1, 900);
+	secret(&b, "SERVER_HANDSHAKE_TRAFFIC_SECRET 00 01");
+	dump_release(b.d, at(3000000));
+	cr_assert_eq(written(&b), 2);
+	cr_expect_eq(b.packets[0].secrets, 1);
+	pass(&b, &w, 3000100, 0, 74);
+	secret(&b, "CLIENT_TRAFFIC_SECRET_0 00 04");
+	dump_release(b.d, at(3000200));
+	cr_expect_eq(written(&b), 2);
+	begin_behind(&b, 591, 900);
+	dump_release(b.d, at(3000300));
+	cr_assert_eq(written(&b), 3);
+	cr_expect_eq(b.packets[2].secrets, 2);
+	bench_fini(&b);
+}
+
+Test(dump, many_secrets_are_several_blocks_and_the_last_ones_are_written_at_the_end)
+{
+	struct bench b;
+	char line[100], expected[sizeof(b.secrets)] = "";
+	size_t len = 0;
+
+	bench_init(&b, &usual);
+	for (unsigned i = 0; i < 1500; i++) {
+		snprintf(line, sizeof(line), "CLIENT_RANDOM %064u %08u", i, i);
+		secret(&b, line);
+		len += (size_t)snprintf(expected + len, sizeof(expected) - len, "%s\n", line);
+	}
+	cr_expect_eq(written(&b), 0);
+	cr_expect_gt(b.secrets_count, 0);
+	dump_drain(b.d);
+	cr_expect_eq(written(&b), 0);
+	cr_expect_eq(b.secrets_count, 3);
+	cr_expect_str_eq(b.secrets, expected);
+	bench_fini(&b);
+}
+
+Test(dump, without_a_file_secrets_are_forgotten)
+{
+	struct dump *d = dump_new(NULL, &usual);
+	struct dump_counters n;
+
+	cr_assert_not_null(d);
+	dump_secret(d, "CLIENT_RANDOM 00 01", 19);
+	dump_drain(d);
+	dump_counters(d, &n);
+	cr_expect_eq(n.closed, 0);
+	dump_free(d);
 }

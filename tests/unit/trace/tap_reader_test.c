@@ -3,6 +3,7 @@
  * byte gets past the checks or reads beyond its message.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,8 @@ struct heard {
 	struct tap_part_known part;
 	struct tap_end end;
 	struct tap_close close;
+	struct tap_secret secret;
+	char line[256];
 	uint64_t lost_from_ns, lost_to_ns;
 	struct tap_calls calls;
 };
@@ -59,6 +62,16 @@ HEAR(progress, 'g', tap_progress)
 HEAR(part, 'a', tap_part_known)
 HEAR(end, 'x', tap_end)
 HEAR(close, 'c', tap_close)
+
+static void on_secret(void *arg, const struct tap_message *m, const struct tap_secret *r,
+		      const char *line)
+{
+	struct heard *h = arg;
+
+	note(h, m, 's');
+	h->secret = *r;
+	snprintf(h->line, sizeof(h->line), "%.*s", (int)r->len, line);
+}
 
 static void on_busy(void *arg, const struct tap_message *m)
 {
@@ -91,6 +104,7 @@ static struct heard *hearer(void)
 				      .part = on_part,
 				      .end = on_end,
 				      .close = on_close,
+				      .secret = on_secret,
 				      .lost = on_lost,
 				      .busy = on_busy};
 	return h;
@@ -347,6 +361,68 @@ Test(tap_reader, handshakes_that_cannot_have_been_are_refused)
 	m = marks();
 	m.at[TLS_MARK_SERVER_HELLO] = (struct byte_range){0, UINT64_MAX - 1};
 	refused_tls(&m, 3);
+}
+
+/* A secret's record: what it says its line's length is, and the line that follows. */
+static void add_secret(struct message *m, uint64_t conn, uint32_t len, const char *line)
+{
+	struct {
+		struct tap_secret head;
+		char line[232];
+	} r = {.head = {.conn = conn, .len = len}};
+
+	strcpy(r.line, line);
+	add(m, TAP_SECRET, &r, sizeof(r.head) + ((strlen(line) + 7) & ~(size_t)7));
+}
+
+Test(tap_reader, secrets)
+{
+	static const char line[] = "CLIENT_RANDOM 0011 2233";
+	struct heard *h = hearer();
+	struct message m;
+	uint64_t mono_ns = 0;
+
+	begin_message(&m);
+	add_secret(&m, 3, sizeof(line) - 1, line);
+	add_secret(&m, 4, 8, "12345678");
+	cr_expect_null(read_it(&m, h, &mono_ns));
+	cr_expect_str_eq(h->order, "ss");
+	cr_expect_eq(h->secret.conn, 4);
+	cr_expect_str_eq(h->line, "12345678");
+	begin_message(&m);
+	add_secret(&m, 3, sizeof(line) - 1, line);
+	cr_expect_null(read_it(&m, h, &mono_ns));
+	cr_expect_eq(h->secret.conn, 3);
+	cr_expect_str_eq(h->line, line);
+	h->calls.secret = NULL;
+	cr_expect_null(read_it(&m, h, &mono_ns));
+	cr_expect_str_eq(h->order, "sss");
+	free(h);
+}
+
+static void refused_secret(uint64_t conn, uint32_t len, const char *line)
+{
+	struct message m;
+
+	begin_message(&m);
+	add_secret(&m, conn, len, line);
+	refused(&m, "");
+}
+
+Test(tap_reader, secrets_that_are_no_lines_are_refused)
+{
+	refused_secret(0, 8, "12345678");
+	refused_secret(3, 0, "12345678");
+	refused_secret(3, 9, "12345678");
+	refused_secret(3, UINT32_MAX, "12345678");
+	refused_secret(3, 8, "1234567"); /* with its padding */
+	refused_secret(3, 8, "1234\n678");
+	refused_secret(3, 8,
+		       "1234\x7f"
+		       "678");
+	refused_secret(3, 8,
+		       "1234\xff"
+		       "678");
 }
 
 Test(tap_reader, values_that_no_proxy_counts_are_refused)
