@@ -98,7 +98,7 @@ FUZZ_LDFLAGS = -pthread -fsanitize=fuzzer,address,undefined -Wl,--as-needed
 CONFIG_PKGS := inih
 PROXY_PKGS := $(CONFIG_PKGS) libevent_core libcares expat libssl libcrypto
 TRACE_PKGS := $(CONFIG_PKGS) libpcap jansson zlib libzstd
-TOOL_PKGS := expat
+TOOL_PKGS := expat libssl libcrypto
 PKGS := $(sort $(PROXY_PKGS) $(TRACE_PKGS) $(TOOL_PKGS))
 pkg_libs = $(shell pkg-config --libs $(1) 2>/dev/null)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)

@@ -5,8 +5,8 @@
 
 The load (wrk) and the backend share one core, the proxy has another. All subjects take turns within
 a round, so that what drifts on the machine drifts for all; only ratios of one round count, and of
-those the median is printed. --only picks scenarios ("soap", "512", "KiB", "traced", "capture":
-how fast flowtrace and others read one from a file); --against
+those the median is printed. --only picks scenarios ("soap", "512", "KiB", "tls", "handshake",
+"memory", "traced", "capture": how fast flowtrace and others read one from a file); --against
 measures the flowproxy of another build folder too, so as to see what a change costs.
 """
 
@@ -24,6 +24,7 @@ import time
 
 import bench_offline
 import bench_subjects as subjects
+import bench_tls
 import stack
 
 SETTLE_S = 3.0  # a tracer works on for a while after the last packet: that is part of its price
@@ -51,13 +52,26 @@ end
 
 
 class Scenario:
-    """One kind of load: connections, and what each request asks for."""
+    """One kind of load: connections, and what each request asks for. tls: None, or the legs that
+    speak it ("client", "both")."""
 
-    def __init__(self, name, connections, path=None):
+    def __init__(self, name, connections, path=None, tls=None):
         self.name = name
         self.connections = connections
         self.path = path or "/currencyconvertor.asmx"
         self.script = LUA_DONE if path else LUA_POST % BODY + LUA_DONE
+        self.tls = tls
+
+    def load(self, bench, subject):
+        """Run wrk; (requests, seconds, p50, p99, errors)."""
+        scheme = "https" if self.tls else "http"
+        done = bench.wrk(self.connections, bench.seconds, self.script,
+                         f"{scheme}://127.0.0.1:{subject.port}{self.path}")
+        found = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.M)
+        if not found or int(found.group(1)) == 0:
+            raise subjects.BenchError(f"wrk: {done.stdout}{done.stderr}")
+        requests, duration_us, p50, p99, errors = map(int, found.groups())
+        return requests, duration_us / 1e6, p50, p99, errors
 
 
 SCENARIOS = [
@@ -66,6 +80,16 @@ SCENARIOS = [
     Scenario("SOAP POST, 512 connections", 512),
     Scenario("response of 64 KiB, 16 connections", 16, "/65536"),
     Scenario("response of 1 MiB, 16 connections", 16, "/1048576"),
+]
+TLS_SCENARIOS = [
+    Scenario("TLS client leg: SOAP POST, 64 connections", 64, tls="client"),
+    bench_tls.Handshakes("TLS client leg: full handshake for each request, 16 connections",
+                         "--full", 16, BODY),
+    bench_tls.Handshakes("TLS client leg: resumed handshake for each request, 16 connections",
+                         "--resumed", 16, BODY),
+    Scenario("TLS client leg: response of 64 KiB, 16 connections", 16, "/65536", "client"),
+    Scenario("TLS both legs: SOAP POST, 64 connections", 64, tls="both"),
+    Scenario("TLS both legs: response of 64 KiB, 16 connections", 16, "/65536", "both"),
 ]
 TRACED_SCENARIO = Scenario("SOAP POST, 64 connections, traced", 64)
 
@@ -90,6 +114,11 @@ class Bench:
         self.running = []
         self.backend_port = None
 
+    def pin_load(self):
+        """In a child of ours, before its program begins."""
+        if self.load_core is not None:
+            os.sched_setaffinity(0, {self.load_core})
+
     def start_backend(self):
         process = subjects.spawn([stack.program("tools/load-origin")], self.load_core,
                                  self.workdir, "load-origin")
@@ -104,8 +133,14 @@ class Bench:
                 raise subjects.BenchError(f"load-origin does not serve: {said}")
             time.sleep(0.02)
 
-    def start(self, kind):
-        subject = kind(self.backend_port, self.proxy_core, self.workdir)
+    def start_tls_backend(self):
+        """The one that all kinds with backend_tls have."""
+        origin = bench_tls.TlsOrigin(self.load_core, self.workdir)
+        self.running.append(origin)
+        return origin
+
+    def start(self, kind, backend_port=None):
+        subject = kind(backend_port or self.backend_port, self.proxy_core, self.workdir)
         self.running.append(subject)
         return subject
 
@@ -127,14 +162,10 @@ class Bench:
         with open(path, "w", encoding="ascii") as f:
             f.write(script)
 
-        def pin():
-            if self.load_core is not None:
-                os.sched_setaffinity(0, {self.load_core})
-
         return subprocess.run(
             [subjects.program_path("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s",
              "--timeout", "10s", "-s", path, url],
-            capture_output=True, text=True, preexec_fn=pin, timeout=seconds + 60, check=False)
+            capture_output=True, text=True, preexec_fn=self.pin_load, timeout=seconds + 60, check=False)
 
     def drive(self, connections, seconds, more, port):
         """The SOAP load, for what it leaves behind; `more` is added to wrk's script."""
@@ -142,19 +173,9 @@ class Bench:
         self.wrk(connections, seconds, scenario.script + more,
                  f"http://127.0.0.1:{port}{scenario.path}").check_returncode()
 
-    def load(self, scenario, port):
-        """Run wrk; (requests, seconds, p50, p99, errors)."""
-        done = self.wrk(scenario.connections, self.seconds, scenario.script,
-                        f"http://127.0.0.1:{port}{scenario.path}")
-        found = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.M)
-        if not found or int(found.group(1)) == 0:
-            raise subjects.BenchError(f"wrk: {done.stdout}{done.stderr}")
-        requests, duration_us, p50, p99, errors = map(int, found.groups())
-        return requests, duration_us / 1e6, p50, p99, errors
-
     def measure(self, scenario, subject, settle_s=0.0):
         before = subject.cpu_s()
-        requests, seconds, p50, p99, errors = self.load(scenario, subject.port)
+        requests, seconds, p50, p99, errors = scenario.load(self, subject)
         time.sleep(settle_s)
         cpu_us = (subject.cpu_s() - before) / requests * 1e6
         return Sample(cpu_us, requests / seconds, p50, p99, errors)
@@ -165,20 +186,47 @@ def rotated(items, by):
     return items[by:] + items[:by]
 
 
-def run_plain(bench, scenarios, rounds, against):
+def run_turns(bench, scenarios, rounds, running):
     """{scenario name: {subject name: [Sample of each round]}}"""
-    kinds = [subjects.Relay, subjects.Nginx, subjects.Haproxy, subjects.Flowproxy]
-    if against:
-        kinds.append(subjects.flowproxy_of(against))
-    running = [bench.start(kind) for kind in kinds]
     results = {s.name: {subject.name: [] for subject in running} for s in scenarios}
     for n in range(rounds):
         for scenario in scenarios:
             say(f"round {n + 1} of {rounds}: {scenario.name}")
             for subject in rotated(running, n):
                 results[scenario.name][subject.name].append(bench.measure(scenario, subject))
+            if scenario.tls:
+                bench_tls.check_same(scenario, running)
+    return results
+
+
+def run_plain(bench, scenarios, rounds, against):
+    kinds = [subjects.Relay, subjects.Nginx, subjects.Haproxy, subjects.Flowproxy]
+    if against:
+        kinds.append(subjects.flowproxy_of(against))
+    running = [bench.start(kind) for kind in kinds]
+    results = run_turns(bench, scenarios, rounds, running)
     for subject in running:
         bench.stop(subject)
+    return results
+
+
+def tls_kinds(against, legs):
+    kinds = [subjects.Nginx, subjects.Haproxy, subjects.Flowproxy]
+    if against:
+        kinds.append(subjects.flowproxy_of(against))
+    return [subjects.over_tls(kind, legs == "both") for kind in kinds]
+
+
+def run_tls(bench, scenarios, rounds, against):
+    results = {}
+    for legs in ("client", "both"):
+        wanted = [s for s in scenarios if s.tls == legs]
+        if wanted:
+            port = bench.start_tls_backend().port if legs == "both" else None
+            running = [bench.start(kind, port) for kind in tls_kinds(against, legs)]
+            results.update(run_turns(bench, wanted, rounds, running))
+            for subject in running:
+                bench.stop(subject)
     return results
 
 
@@ -209,6 +257,15 @@ def ratios(samples, others):
     return statistics.median(each), min(each), max(each)
 
 
+def ratio_to_better(by_subject):
+    """The same against the better of nginx and HAProxy, as far as their medians tell; or None."""
+    others = [by_subject[kind.name] for kind in (subjects.Nginx, subjects.Haproxy)
+              if kind.name in by_subject]
+    if len(others) < 2:
+        return None
+    return ratios(by_subject[ours(by_subject)], min(others, key=lambda x: median(x, "cpu_us")))
+
+
 def ours(by_subject):
     """The subject that all the others are compared with."""
     return next(name for name in (subjects.Flowproxy.name, subjects.Traced.name)
@@ -236,6 +293,9 @@ def print_scenario(name, by_subject):
         if other != mine:
             middle, low, high = ratios(by_subject[mine], samples)
             print(f"  CPU of {mine} / {other}: {middle:.2f}  ({low:.2f} to {high:.2f})")
+    better = ratio_to_better(by_subject)
+    if better:
+        print(f"  CPU of {mine} / the better of nginx and haproxy: {better[0]:.2f}")
 
 
 def as_json(results):
@@ -270,18 +330,24 @@ def parse_options(arguments):
 def run(bench, options):
     wanted = re.compile(options.only, re.I)
     scenarios = [s for s in SCENARIOS if wanted.search(s.name)]
+    over_tls = [s for s in TLS_SCENARIOS if wanted.search(s.name)]
+    memory = wanted.search(bench_tls.MEMORY_NAME)
     traced = not options.no_trace and wanted.search(TRACED_SCENARIO.name)
     captures = not options.no_trace and wanted.search("capture")
-    if not scenarios and not traced and not captures:
+    if not (scenarios or over_tls or memory or traced or captures):
         raise subjects.BenchError(f"--only {options.only}: no such scenario")
     bench.start_backend()
     results = run_plain(bench, scenarios, options.rounds, options.against) if scenarios else {}
+    results.update(run_tls(bench, over_tls, options.rounds, options.against))
+    told = bench_tls.run_memory(bench, tls_kinds(options.against, "client")) if memory else {}
     if (traced or captures) and os.geteuid() != 0:
         say("the traced runs and the captures need root: left out")
-        return results, {}
+        return results, told
     if traced:
         results.update(run_traced(bench, options.rounds))
-    return results, bench_offline.run(bench, options.rounds) if captures else {}
+    if captures:
+        told.update(bench_offline.run(bench, options.rounds))
+    return results, told
 
 
 def interrupt(_signal, _frame):
@@ -295,7 +361,7 @@ def main(arguments):
     if bench.load_core is None:
         say("only one core: load and proxy share it, ratios say less")
     try:
-        results, read = run(bench, options)
+        results, told = run(bench, options)
     except subjects.BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -307,7 +373,7 @@ def main(arguments):
         print_scenario(name, by_subject)
     if options.json:
         with open(options.json, "w", encoding="ascii") as f:
-            json.dump({**as_json(results), **read}, f, indent=1)
+            json.dump({**as_json(results), **told}, f, indent=1)
     return 0
 
 

@@ -11,10 +11,12 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
 import capture
+import certs
 import stack
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -94,10 +96,28 @@ def tree_cpu_s(pid):
     return total / TICKS_PER_S
 
 
+def tree_memory_bytes(pid):
+    """Memory of their own, all in all, of a process and all that descends from it."""
+    table = parents()
+    mine, total = [pid], 0
+    while mine:
+        each = mine.pop()
+        try:
+            with open(f"/proc/{each}/status", encoding="ascii", errors="replace") as f:
+                total += int(re.search(r"RssAnon:\s+(\d+) kB", f.read()).group(1)) * 1024
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        mine += [child for child, (parent, _, _) in table.items() if parent == each]
+    return total
+
+
 class Subject:
-    """A running proxy. Subclasses say how it is started and what belongs to it."""
+    """A running proxy. Subclasses say how it is started and what belongs to it; kinds that speak
+    TLS are made of them by over_tls()."""
 
     name = ""
+    client_tls = False
+    backend_tls = False  # the backend is verified, as certs.server() by certs.ca()
 
     def __init__(self, backend_port, core, workdir):
         self.workdir = os.path.join(workdir, self.name)
@@ -105,6 +125,7 @@ class Subject:
         self.core = core
         self.port = free_port()
         self.processes = []
+        self.negotiated = None  # version and cipher of the client leg
         try:
             self.start(backend_port)
             self.wait_ready()
@@ -123,8 +144,10 @@ class Subject:
         until = time.monotonic() + 15
         while True:
             try:
-                conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                conn = self.probe_connection()
                 conn.request("POST", "/currencyconvertor.asmx", b"<probe/>")
+                if self.client_tls:
+                    self.negotiated = conn.sock.version(), conn.sock.cipher()[0]
                 answer = conn.getresponse()
                 body = answer.read()
                 conn.close()
@@ -137,12 +160,27 @@ class Subject:
                                      + output_of(self.workdir, self.name)) from None
                 time.sleep(0.05)
 
+    def probe_connection(self):
+        if not self.client_tls:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=5,
+            context=ssl.create_default_context(cafile=certs.ca().cert))
+
     def cpu_s(self):
         return sum(tree_cpu_s(process.pid) for process in self.processes)
+
+    def memory_bytes(self):
+        return sum(tree_memory_bytes(process.pid) for process in self.processes)
 
     def stop(self):
         for process in reversed(self.processes):
             end(process)
+
+
+def over_tls(kind, backend_tls):
+    """The same kind with TLS on the client leg, or on both."""
+    return type(kind.__name__ + "OverTls", (kind,), {"client_tls": True, "backend_tls": backend_tls})
 
 
 class Relay(Subject):
@@ -176,11 +214,13 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{ssl};
+        {client_tls}
         keepalive_requests 1000000000;
         client_max_body_size 0;
         location / {{
-            proxy_pass http://backend;
+            proxy_pass {scheme}://backend;
+            {backend_tls}
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
             proxy_set_header Connection "";
@@ -194,6 +234,21 @@ http {{
 """
 
 
+# Both versions, as everybody else; the defaults of nginx 1.22 end at TLS 1.2.
+NGINX_CLIENT_TLS = """
+        ssl_certificate {server.chain};
+        ssl_certificate_key {server.key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+"""
+NGINX_BACKEND_TLS = """
+            proxy_ssl_protocols TLSv1.2 TLSv1.3;
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {ca.cert};
+            proxy_ssl_name localhost;
+            proxy_ssl_server_name on;
+"""
+
+
 class Nginx(Subject):
     """One worker, keep-alive to the backend, access log to a file, the fields flowproxy adds."""
 
@@ -202,9 +257,13 @@ class Nginx(Subject):
     def start(self, backend_port):
         path = os.path.join(self.workdir, "nginx.conf")
         with open(path, "w", encoding="ascii") as f:
-            f.write(NGINX_CONF.format(user="user root;" if os.geteuid() == 0 else "",
-                                      connections=CONNECTIONS_MAX, port=self.port,
-                                      backend_port=backend_port))
+            f.write(NGINX_CONF.format(
+                user="user root;" if os.geteuid() == 0 else "", connections=CONNECTIONS_MAX,
+                port=self.port, backend_port=backend_port, ssl=" ssl" if self.client_tls else "",
+                client_tls=(NGINX_CLIENT_TLS.format(server=certs.server())
+                            if self.client_tls else ""),
+                scheme="https" if self.backend_tls else "http",
+                backend_tls=NGINX_BACKEND_TLS.format(ca=certs.ca()) if self.backend_tls else ""))
         self.spawn([program_path("nginx"), "-p", self.workdir, "-c", path, "-e", "start.log"])
 
 
@@ -220,10 +279,10 @@ defaults
     option forwardfor
     http-reuse always
 frontend front
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 4096{client_tls}
     default_backend back
 backend back
-    server origin 127.0.0.1:{backend_port} pool-max-conn 1024
+    server origin 127.0.0.1:{backend_port} pool-max-conn 1024{backend_tls}
 """
 
 
@@ -235,8 +294,11 @@ class Haproxy(Subject):
     def start(self, backend_port):
         path = os.path.join(self.workdir, "haproxy.cfg")
         with open(path, "w", encoding="ascii") as f:
-            f.write(HAPROXY_CONF.format(connections=CONNECTIONS_MAX, port=self.port,
-                                        backend_port=backend_port))
+            f.write(HAPROXY_CONF.format(
+                connections=CONNECTIONS_MAX, port=self.port, backend_port=backend_port,
+                client_tls=f" ssl crt {certs.server().store}" if self.client_tls else "",
+                backend_tls=(f" ssl verify required ca-file {certs.ca().cert} verifyhost localhost"
+                             " sni str(localhost)" if self.backend_tls else "")))
         self.spawn([program_path("haproxy"), "-db", "-f", path])
 
 
@@ -248,10 +310,19 @@ class Flowproxy(Subject):
     extra = ()
 
     def start(self, backend_port):
-        self.spawn([self.program or stack.program("flowproxy"), "--listen", f"127.0.0.1:{self.port}",
-                    "--backend", f"http://127.0.0.1:{backend_port}",
+        self.spawn([self.program or stack.program("flowproxy"),
                     "--access-log", os.path.join(self.workdir, "proxy.ndjson"),
-                    "--set", "proxy.workers=1", *self.extra])
+                    "--set", "proxy.workers=1", *self.addresses(backend_port), *self.extra])
+
+    def addresses(self, backend_port):
+        client, backend = (("http", "https")[tls] for tls in (self.client_tls, self.backend_tls))
+        said = ["--listen", f"{client}://127.0.0.1:{self.port}",
+                "--backend", f"{backend}://127.0.0.1:{backend_port}"]
+        if self.client_tls:
+            said += ["--set", f"tls.keystore={certs.server().store}"]
+        if self.backend_tls:
+            said += ["--set", f"tls.truststore={certs.ca().cert}"]
+        return said
 
 
 def flowproxy_of(folder):

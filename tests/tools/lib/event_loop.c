@@ -1,5 +1,5 @@
 /*
- * event_loop.c -- an epoll loop that ends on SIGTERM or SIGINT.
+ * event_loop.c -- an epoll loop that ends on SIGTERM, SIGINT or when it is told to.
  *
  * Keeps nothing but the signal's descriptor; the watched objects belong to the tool.
  */
@@ -20,6 +20,11 @@ static void on_signal(struct watched *w, uint32_t events)
 {
 	(void)w;
 	(void)events;
+	ended = true;
+}
+
+void event_loop_end(void)
+{
 	ended = true;
 }
 

@@ -21,10 +21,13 @@ int event_loop_open(void) MUST_CHECK;
 bool event_loop_add(int epoll, struct watched *w, uint32_t events) MUST_CHECK;
 
 /*
- * Until a signal: wait, hand out events, then call `idle` once. Every object that a callback may
+ * Until a signal or event_loop_end(): wait, hand out events, then call `idle` once. Every object that a callback may
  * end must live until `idle`: later events of the same turn may still point to it. `busy` says
  * that work is left, so that the wait must not sleep.
  */
 void event_loop_run(int epoll, void (*idle)(void), const bool *busy);
+
+/* As a signal does: event_loop_run() returns after this turn. */
+void event_loop_end(void);
 
 #endif
