@@ -1,9 +1,9 @@
 /*
  * currency-backend.c -- a small real SOAP service for demo and tests.
  *
- * Answers ConversionRate over SOAP 1.1 and 1.2 with rates from a CSV file. One thread per
- * connection, blocking: slow on purpose of being simple. It trusts nothing that it reads: sizes,
- * times and the number of connections are bounded.
+ * Answers ConversionRate over SOAP 1.1 and 1.2, by HTTP or HTTPS, with rates from a CSV file. One
+ * thread per connection, blocking: slow on purpose of being simple. It trusts nothing that it
+ * reads: sizes, times and the number of connections are bounded.
  *
  * Invariant: slots[] holds the descriptor of every running connection, so that a stop reaches all.
  */
@@ -39,6 +39,8 @@
 struct settings {
 	const char *listen;
 	const char *rates_file;
+	const char *cert_file; /* NULL: plain HTTP */
+	const char *key_file;
 	uint16_t port;
 	unsigned delay_ms;
 	unsigned long max_requests;
@@ -49,6 +51,7 @@ struct settings {
 struct server {
 	struct settings set;
 	struct rates *rates;
+	struct tls_server *tls; /* NULL: plain HTTP */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a slot became free */
 	int slots[CONNECTIONS_MAX];
@@ -174,20 +177,41 @@ static bool server_stopping(struct server *s)
 	return stopping;
 }
 
-static void *connection_run(void *data)
+/* Requests until one is the last. */
+static void connection_serve(struct server *s, int fd, struct tls_stream *tls)
 {
-	struct job job = *(struct job *)data;
-	struct server *s = job.server;
 	struct http_conn c;
 	unsigned long served = 0;
 
-	free(data);
-	http_conn_init(&c, job.fd);
+	http_conn_init(&c, fd, tls);
 	while (!server_stopping(s)) {
 		served++;
 		if (!serve_request(s, &c, served == s->set.max_requests))
 			break;
 	}
+}
+
+static void connection_serve_tls(struct server *s, int fd)
+{
+	struct tls_stream *tls = tls_stream_accept(s->tls, fd, READ_MS);
+
+	if (tls == NULL)
+		return;
+	connection_serve(s, fd, tls);
+	tls_stream_end(tls);
+	tls_stream_free(tls);
+}
+
+static void *connection_run(void *data)
+{
+	struct job job = *(struct job *)data;
+	struct server *s = job.server;
+
+	free(data);
+	if (s->tls != NULL)
+		connection_serve_tls(s, job.fd);
+	else
+		connection_serve(s, job.fd, NULL);
 	pthread_mutex_lock(&s->lock);
 	close(job.fd);
 	s->slots[job.slot] = -1;
@@ -242,13 +266,13 @@ static bool connection_start(struct server *s, int fd, size_t slot)
 	return error == 0;
 }
 
-/* Too many connections: the newest is told so and closed. */
-static void connection_refuse(int fd)
+/* Too many connections: the newest is told so, where that takes no handshake, and closed. */
+static void connection_refuse(const struct server *s, int fd)
 {
 	static const char answer_text[] =
 		"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-	if (send(fd, answer_text, sizeof(answer_text) - 1, MSG_NOSIGNAL) >= 0)
+	if (s->tls == NULL && send(fd, answer_text, sizeof(answer_text) - 1, MSG_NOSIGNAL) >= 0)
 		shutdown(fd, SHUT_WR);
 	close(fd);
 }
@@ -264,12 +288,12 @@ static void accept_one(struct server *s, int listener)
 		return;
 	}
 	if (!slot_take(s, fd, &slot)) {
-		connection_refuse(fd);
+		connection_refuse(s, fd);
 		return;
 	}
 	if (!connection_start(s, fd, slot)) {
 		slot_give(s, slot);
-		connection_refuse(fd);
+		connection_refuse(s, fd);
 	}
 }
 
@@ -322,28 +346,43 @@ static int signals_open(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static int server_run(struct server *s)
+/* What requests are answered from. False: one line on stderr said why. */
+static bool server_load(struct server *s)
 {
 	char error[512];
-	int signals = signals_open();
-	int listener;
 
 	s->rates = rates_load(s->set.rates_file, error, sizeof(error));
 	if (s->rates == NULL) {
 		fprintf(stderr, PROGRAM ": %s\n", error);
-		return 1;
+		return false;
 	}
-	listener = listener_open(PROGRAM, s->set.listen, s->set.port);
+	if (s->set.cert_file == NULL)
+		return true;
+	s->tls = tls_server_new(PROGRAM, s->set.cert_file, s->set.key_file);
+	return s->tls != NULL;
+}
+
+static void server_unload(struct server *s)
+{
+	tls_server_free(s->tls);
+	rates_free(s->rates);
+}
+
+static int server_run(struct server *s)
+{
+	int signals = signals_open();
+	int listener = server_load(s) ? listener_open(PROGRAM, s->set.listen, s->set.port) : -1;
+
 	if (listener < 0 || signals < 0) {
-		rates_free(s->rates);
+		server_unload(s);
 		return 1;
 	}
 	server_accept(s, listener, signals);
 	close(listener);
 	close(signals);
 	if (!server_stop(s))
-		_exit(1); /* a thread still uses the rates */
-	rates_free(s->rates);
+		_exit(1); /* a thread still uses what was loaded */
+	server_unload(s);
 	return 0;
 }
 
@@ -356,6 +395,8 @@ static void usage(FILE *out)
 	      "  --port N            port, 0 lets the system choose (default: 0)\n"
 	      "  --delay-ms N        think that long before each answer\n"
 	      "  --max-requests N    requests per connection, 0 is no limit (default: 0)\n"
+	      "  --cert FILE         HTTPS, with this PEM certificate and its chain ...\n"
+	      "  --key FILE          ... and its PEM key\n"
 	      "  --keep-alive-ms N   close an idle connection after that time (default: 60000)\n"
 	      "  -h, --help          this text\n",
 	      out);
@@ -370,6 +411,8 @@ static void read_options(int argc, char **argv, struct settings *set)
 		{"delay-ms", required_argument, NULL, 'd'},
 		{"max-requests", required_argument, NULL, 'm'},
 		{"keep-alive-ms", required_argument, NULL, 'k'},
+		{"cert", required_argument, NULL, 'c'},
+		{"key", required_argument, NULL, 'y'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -399,6 +442,12 @@ static void read_options(int argc, char **argv, struct settings *set)
 								     optarg, 3600000);
 			set->announce_keep_alive = true;
 			break;
+		case 'c':
+			set->cert_file = optarg;
+			break;
+		case 'y':
+			set->key_file = optarg;
+			break;
 		case 'h':
 			usage(stdout);
 			exit(0);
@@ -409,6 +458,10 @@ static void read_options(int argc, char **argv, struct settings *set)
 	}
 	if (optind < argc) {
 		fprintf(stderr, PROGRAM ": %s: no such argument\n", argv[optind]);
+		exit(2);
+	}
+	if ((set->cert_file != NULL) != (set->key_file != NULL)) {
+		fputs(PROGRAM ": --cert and --key belong together\n", stderr);
 		exit(2);
 	}
 }

@@ -18,9 +18,10 @@
 
 #define LINGER_ROUNDS 64
 
-void http_conn_init(struct http_conn *c, int fd)
+void http_conn_init(struct http_conn *c, int fd, struct tls_stream *tls)
 {
 	c->fd = fd;
+	c->tls = tls;
 	c->first = 0;
 	c->past = 0;
 }
@@ -36,6 +37,13 @@ static bool wait_for(int fd, short events, int ms)
 	return n > 0;
 }
 
+static ssize_t conn_read(struct http_conn *c, char *data, size_t len, int ms)
+{
+	if (c->tls != NULL)
+		return tls_stream_read(c->tls, data, len, ms);
+	return wait_for(c->fd, POLLIN, ms) ? recv(c->fd, data, len, 0) : -1;
+}
+
 /* Read more behind the unread bytes. False: no byte came, or there is no room. */
 static bool conn_fill(struct http_conn *c, int ms)
 {
@@ -46,9 +54,9 @@ static bool conn_fill(struct http_conn *c, int ms)
 		c->past -= c->first;
 		c->first = 0;
 	}
-	if (c->past == sizeof(c->input) || !wait_for(c->fd, POLLIN, ms))
+	if (c->past == sizeof(c->input))
 		return false;
-	n = recv(c->fd, c->input + c->past, sizeof(c->input) - c->past, 0);
+	n = conn_read(c, c->input + c->past, sizeof(c->input) - c->past, ms);
 	if (n <= 0)
 		return false;
 	c->past += (size_t)n;
@@ -57,6 +65,8 @@ static bool conn_fill(struct http_conn *c, int ms)
 
 static bool conn_write(struct http_conn *c, const char *data, size_t len, int ms)
 {
+	if (c->tls != NULL)
+		return tls_stream_write(c->tls, data, len, ms) == 0;
 	while (len > 0) {
 		ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -323,6 +333,8 @@ void http_conn_linger(struct http_conn *c, int silent_ms)
 {
 	char discarded[4096];
 
+	if (c->tls != NULL)
+		tls_stream_end(c->tls);
 	shutdown(c->fd, SHUT_WR);
 	for (int i = 0; i < LINGER_ROUNDS && wait_for(c->fd, POLLIN, silent_ms); i++) {
 		if (recv(c->fd, discarded, sizeof(discarded), 0) <= 0)

@@ -1,5 +1,5 @@
 /*
- * http_server.h -- one HTTP/1.x server connection on a blocking thread.
+ * http_server.h -- one HTTP/1.x server connection on a blocking thread, plain or over TLS.
  *
  * Requests are read whole, within bounds, from a socket that the caller owns. Strict: what RFC 9112
  * calls an error is answered as one, since this server stands behind a proxy under test.
@@ -12,6 +12,7 @@
 
 #include "common/attrib.h"
 #include "tests/tools/lib/text.h"
+#include "tests/tools/lib/tls_stream.h"
 
 #define HTTP_HEAD_MAX   16384
 #define HTTP_TARGET_MAX 2048
@@ -19,7 +20,8 @@
 
 struct http_conn {
 	int fd;
-	size_t first; /* unread bytes are input[first, past) */
+	struct tls_stream *tls; /* the caller's; NULL: plain */
+	size_t first;           /* unread bytes are input[first, past) */
 	size_t past;
 	char input[HTTP_HEAD_MAX];
 };
@@ -55,7 +57,7 @@ enum {
 	HTTP_READ_GONE = -1, /* closed, failed or silent for too long: there is nobody to answer */
 };
 
-void http_conn_init(struct http_conn *c, int fd);
+void http_conn_init(struct http_conn *c, int fd, struct tls_stream *tls);
 
 /*
  * Read the next request. HTTP_READ_OK, HTTP_READ_GONE, or the status to answer with before the
