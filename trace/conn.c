@@ -21,12 +21,12 @@ void conn_free(struct conn *c)
 /* Room for one more use behind the last. */
 static bool conn_reserve_use(struct conn *c)
 {
-	uint32_t cap = c->use_cap > 0 ? 2 * c->use_cap : 4;
+	uint32_t cap = c->use_cap < 64 ? MAX(2 * c->use_cap, 4) : c->use_cap + c->use_cap / 4;
 	struct conn_use *grown;
 
 	if (c->use_head + c->use_count < c->use_cap)
 		return true;
-	if (c->use_head >= c->use_cap / 2 && c->use_head > 0) {
+	if (c->use_head > c->use_count / 4) {
 		memmove(c->uses, c->uses + c->use_head, c->use_count * sizeof(*c->uses));
 		c->use_head = 0;
 		return true;

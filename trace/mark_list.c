@@ -13,6 +13,11 @@
 
 #define CAP_FIRST 8
 #define CAP_KEPT  256 /* lists this small are not made smaller */
+/*
+ * What was dropped is made use of when it is this part of what is live: each mark is then moved so
+ * many times at most while it lives, and a list that keeps its length has as much more room.
+ */
+#define SLIDES 4
 
 void mark_list_fini(struct mark_list *l)
 {
@@ -37,18 +42,20 @@ static void slide_to_front(struct mark_list *l)
 	l->head = 0;
 }
 
-/* Room for one more behind the last. Sliding pays only when as many were dropped as are live. */
+/* Room for one more behind the last. There may be thousands of long lists: they grow by a quarter. */
 static bool make_room(struct mark_list *l)
 {
 	if (l->head + l->count < l->cap)
 		return true;
-	if (l->head > 0 && l->head >= l->count) {
+	if (l->head > l->count / SLIDES) {
 		slide_to_front(l);
 		return true;
 	}
 	if (l->cap > UINT32_MAX / 2)
 		return false;
-	return set_cap(l, l->cap == 0 ? CAP_FIRST : l->cap * 2);
+	if (l->cap < CAP_KEPT)
+		return set_cap(l, l->cap == 0 ? CAP_FIRST : l->cap * 2);
+	return set_cap(l, l->cap + l->cap / SLIDES);
 }
 
 bool mark_list_insert(struct mark_list *l, uint32_t i, const struct mark *m)
@@ -83,7 +90,7 @@ void mark_list_drop(struct mark_list *l, uint32_t n)
 	}
 	l->head += n;
 	l->count -= n;
-	if (l->cap > CAP_KEPT && l->count < l->cap / 8) {
+	if (l->cap > CAP_KEPT && l->count < l->cap / 4) {
 		slide_to_front(l);
 		(void)set_cap(l, l->cap / 2);
 	}
