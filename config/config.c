@@ -39,8 +39,8 @@ enum key_kind {
 	KEY_AUTO_U32, /* a number or "auto" */
 	KEY_CHOICE,   /* stored as an enum; not stored where size is 0 */
 	KEY_TEXT,     /* size bytes with the NUL */
+	KEY_LIST,     /* of such texts: max of them at the most */
 	KEY_INTERFACES,
-	KEY_EMPTY, /* known, but only an empty value can be served */
 };
 
 struct key {
@@ -52,8 +52,10 @@ struct key {
 	const struct choice *choices; /* ended by a NULL word */
 	size_t offset;                /* in struct config */
 	size_t size;
+	size_t count_offset; /* of a list: how many there are, a uint32_t in struct config */
 	enum key_kind kind;
 	bool repeats; /* may stand several times in a file */
+	bool secret;  /* its value is never repeated */
 };
 
 static const struct choice missing_host_choices[] = {
@@ -100,26 +102,25 @@ static const struct choice keep_choices[] = {
 	{NULL, 0, NULL},
 };
 
-/* What says no more than the default is harmless without TLS; what asks for more is refused. */
 static const struct choice verify_choices[] = {
-	{"full", 0, NULL},
-	{"none", 0, NO_TLS "; leave it empty or full"},
-	{"", 0, NULL},
+	{"full", CONFIG_VERIFY_FULL, NULL},
+	{"none", CONFIG_VERIFY_NONE, NULL},
+	{"", CONFIG_VERIFY_FULL, NULL},
 	{NULL, 0, NULL},
 };
 
 static const struct choice client_auth_choices[] = {
-	{"none", 0, NULL},
-	{"optional", 0, NO_TLS "; leave it empty or none"},
-	{"required", 0, NO_TLS "; leave it empty or none"},
-	{"", 0, NULL},
+	{"none", CONFIG_CLIENT_AUTH_NONE, NULL},
+	{"optional", CONFIG_CLIENT_AUTH_OPTIONAL, NULL},
+	{"required", CONFIG_CLIENT_AUTH_REQUIRED, NULL},
+	{"", CONFIG_CLIENT_AUTH_NONE, NULL},
 	{NULL, 0, NULL},
 };
 
 static const struct choice min_version_choices[] = {
-	{"1.2", 0, NULL},
-	{"1.3", 0, NO_TLS "; leave it empty or 1.2"},
-	{"", 0, NULL},
+	{"1.2", CONFIG_MIN_VERSION_12, NULL},
+	{"1.3", CONFIG_MIN_VERSION_13, NULL},
+	{"", CONFIG_MIN_VERSION_12, NULL},
 	{NULL, 0, NULL},
 };
 
@@ -148,9 +149,17 @@ static const struct choice min_version_choices[] = {
 	{                                                               \
 		KEY(s, n), SIZED(s.n), .kind = KEY_TEXT, .standard = "" \
 	}
-#define EMPTY(s, n, many)                                                       \
-	{                                                                       \
-		KEY(s, n), .kind = KEY_EMPTY, .standard = "", .repeats = (many) \
+#define SECRET(s, n)                                                                    \
+	{                                                                               \
+		KEY(s, n), SIZED(s.n), .kind = KEY_TEXT, .standard = "", .secret = true \
+	}
+#define LIST(s, n, hidden)                                                                \
+	{                                                                                 \
+		KEY(s, n), AT(s.n), .size = sizeof(((struct config *)NULL)->s.n[0]),      \
+				    .max = ARRAY_LEN(((struct config *)NULL)->s.n),       \
+				    .count_offset = offsetof(struct config, s.n##_count), \
+				    .kind = KEY_LIST, .standard = "", .repeats = true,    \
+				    .secret = (hidden)                                    \
 	}
 
 static const struct key keys[] = {
@@ -180,13 +189,13 @@ static const struct key keys[] = {
 	NUMBER(proxy, max_age_ms, "0", 0, DAY_MS),
 	NUMBER(proxy, stop_ms, "10000", 1, DAY_MS),
 
-	EMPTY(tls, keystore, true),
-	EMPTY(tls, keystorepassword, false),
-	EMPTY(tls, truststore, false),
-	EMPTY(tls, truststorepassword, false),
-	UNSTORED(tls, verify, "full", verify_choices),
-	UNSTORED(tls, client_auth, "none", client_auth_choices),
-	UNSTORED(tls, min_version, "1.2", min_version_choices),
+	LIST(tls, keystore, false),
+	LIST(tls, keystorepassword, true),
+	TEXT(tls, truststore),
+	SECRET(tls, truststorepassword),
+	WORDS(tls, verify, "full", verify_choices),
+	WORDS(tls, client_auth, "none", client_auth_choices),
+	WORDS(tls, min_version, "1.2", min_version_choices),
 
 	TEXT(log, access_log),
 	WORDS(log, soap, "action", soap_choices),
@@ -229,10 +238,12 @@ struct config_quoted config_quote(const char *text)
 	return q;
 }
 
-/* `[proxy] workers = "x": why` */
+/* `[proxy] workers = "x": why`; of a password, which it says nothing of: `[tls] key: why` */
 static bool key_refuse(char err[CONFIG_ERROR_MAX], const struct key *k, const char *value,
 		       const char *why)
 {
+	if (k->secret)
+		return config_error(err, "[%s] %s: %s", k->section, k->name, why);
 	return config_error(err, "[%s] %s = \"%s\": %s", k->section, k->name,
 			    config_quote(value).text, why);
 }
@@ -411,6 +422,29 @@ static bool set_text(const struct key *k, char *field, const char *value,
 	return true;
 }
 
+/* Add to the list, or begin it anew; an empty value adds nothing. */
+static bool set_list(struct config *c, const struct key *k, bool first, const char *value,
+		     char err[CONFIG_ERROR_MAX])
+{
+	char *texts = (char *)c + k->offset;
+	char why[64];
+	uint32_t count;
+
+	memcpy(&count, (char *)c + k->count_offset, sizeof(count));
+	if (first)
+		count = 0;
+	if (count == k->max) {
+		snprintf(why, sizeof(why), "at most %llu of them", (unsigned long long)k->max);
+		return key_refuse(err, k, value, why);
+	}
+	if (!set_text(k, texts + count * k->size, value, err))
+		return false;
+	count += value[0] != '\0';
+	memset(texts + count * k->size, 0, (k->max - count) * k->size);
+	memcpy((char *)c + k->count_offset, &count, sizeof(count));
+	return true;
+}
+
 static const char *interface_add(struct config_trace *t, const char *name, size_t len)
 {
 	if (len >= sizeof(t->interfaces[0]) || memchr(name, '/', len) != NULL)
@@ -494,14 +528,12 @@ static bool key_set(struct config *c, const struct key *k, bool first, const cha
 		return set_choice(k, field, value, err);
 	case KEY_TEXT:
 		return set_text(k, field, value, err);
+	case KEY_LIST:
+		return set_list(c, k, first, value, err);
 	case KEY_INTERFACES:
 		return set_interfaces(k, &c->trace, value, err);
-	case KEY_EMPTY:
-		break;
 	}
-	/* The value may be a password: it is not repeated. */
-	return value[0] == '\0' ||
-	       config_error(err, "[%s] %s: " NO_TLS "; leave it empty", k->section, k->name);
+	return false;
 }
 
 /* ---- what others call -------------------------------------------------------------------------- */

@@ -18,6 +18,8 @@
 #define CONFIG_INTERFACES_MAX 16
 #define CONFIG_NAME_MAX       256 /* a host name or path component, with its NUL */
 #define CONFIG_PATH_MAX       4096
+#define CONFIG_STORES_MAX     16
+#define CONFIG_SECRET_MAX     1024 /* a password, or where it stands */
 
 struct config_listen {
 	struct addr addr; /* port 0: the kernel chooses one */
@@ -97,6 +99,35 @@ struct config_proxy {
 	uint32_t stop_ms;
 };
 
+enum config_verify {
+	CONFIG_VERIFY_FULL, /* a backend's chain and its name */
+	CONFIG_VERIFY_NONE,
+};
+
+enum config_client_auth {
+	CONFIG_CLIENT_AUTH_NONE,
+	CONFIG_CLIENT_AUTH_OPTIONAL, /* a certificate that is shown must be a good one */
+	CONFIG_CLIENT_AUTH_REQUIRED,
+};
+
+enum config_min_version {
+	CONFIG_MIN_VERSION_12,
+	CONFIG_MIN_VERSION_13,
+};
+
+/* Passwords as they were given: the text itself, or file:PATH, env:NAME, pass:TEXT. */
+struct config_tls {
+	uint32_t keystore_count;
+	uint32_t keystorepassword_count; /* each is tried on each keystore */
+	char keystore[CONFIG_STORES_MAX][CONFIG_PATH_MAX];
+	char keystorepassword[CONFIG_STORES_MAX][CONFIG_SECRET_MAX];
+	char truststore[CONFIG_PATH_MAX]; /* empty: what the system trusts */
+	char truststorepassword[CONFIG_SECRET_MAX];
+	enum config_verify verify;
+	enum config_client_auth client_auth;
+	enum config_min_version min_version;
+};
+
 struct config_log {
 	char access_log[CONFIG_PATH_MAX]; /* empty: none; "-": standard output */
 	enum config_soap soap;
@@ -116,6 +147,7 @@ struct config_trace {
 
 struct config {
 	struct config_proxy proxy;
+	struct config_tls tls;
 	struct config_log log;
 	struct config_trace trace;
 	uint64_t given; /* private: keys this source has set, one bit each */
@@ -128,8 +160,8 @@ void config_defaults(struct config *c);
 
 /*
  * A new source begins (the file, then the command line): the first `listen` that it sets replaces
- * the list that earlier sources made, further ones add to it. Of every other key the last one
- * counts.
+ * the list that earlier sources made, further ones add to it; so do `keystore` and
+ * `keystorepassword`, whose list an empty value ends. Of every other key the last one counts.
  */
 void config_source_begin(struct config *c);
 
@@ -147,8 +179,8 @@ bool config_set_option(struct config *c, const char *assignment,
 
 /*
  * Read an INI file (inih), as a source of its own. err names file and line; the first error ends
- * it. Each key but the repeatable ones (listen, keystore) may stand in it once. White space around
- * names and values is ignored, indented lines are lines like others (inih's continuation lines are
+ * it. Each key but the repeatable ones (listen, keystore, keystorepassword) may stand in it once.
+ * White space around names and values is ignored, indented lines are lines like others (inih's continuation lines are
  * not used). A comment is a line that begins with # or ;, or what follows white space and ; behind
  * a value; # does not end a value, so white space and # in one are refused.
  */
@@ -160,8 +192,7 @@ bool config_read_text(struct config *c, const char *name, const char *text, size
 
 /*
  * What no single key can say: that keys fit together, the user exists and may be changed to,
- * directories exist and may be written (by that user), TLS is not asked for where this build has
- * none. Fills in what is derived (trace.control, the access log of a traced run: dir/proxy.ndjson
+ * directories exist and may be written (by that user). Reads no store (proxy/tls_context.h). Fills in what is derived (trace.control, the access log of a traced run: dir/proxy.ndjson
  * when none is given). Changes nothing outside c: a trace.dir that does not exist is fine when it
  * can be made.
  */

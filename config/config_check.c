@@ -19,7 +19,6 @@
 #include "config/config.h"
 #include "config/config_key.h"
 
-#define NO_TLS     "this version does not speak TLS; http:// is expected"
 #define GROUPS_MAX 1024
 
 /* Who will write the files. changes: another one than we are now. */
@@ -30,20 +29,51 @@ struct writer {
 	const char *name;
 };
 
+static bool check_listen_tls(const struct config *c, const struct addr *a,
+			     char err[CONFIG_ERROR_MAX])
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (c->tls.keystore_count > 0)
+		return true;
+	addr_format(a, text);
+	return config_error(err,
+			    "[proxy] listen = \"https://%s\": a key and a certificate are needed: "
+			    "set [tls] keystore, or listen on http://",
+			    text);
+}
+
+static bool check_client_auth(const struct config *c, bool listens, char err[CONFIG_ERROR_MAX])
+{
+	const char *word =
+		c->tls.client_auth == CONFIG_CLIENT_AUTH_REQUIRED ? "required" : "optional";
+
+	if (c->tls.client_auth == CONFIG_CLIENT_AUTH_NONE)
+		return true;
+	if (c->tls.truststore[0] == '\0')
+		return config_error(err,
+				    "[tls] client_auth = \"%s\": set [tls] truststore to the "
+				    "certificates of those who sign the clients'",
+				    word);
+	return listens || config_error(err,
+				       "[tls] client_auth = \"%s\": no listen begins with "
+				       "https://, so no client could show a certificate",
+				       word);
+}
+
+/* Whoever asks for TLS says with what. */
 static bool check_tls(const struct config *c, char err[CONFIG_ERROR_MAX])
 {
-	for (uint32_t i = 0; i < c->proxy.listen_count; i++) {
-		char text[ADDR_TEXT_MAX];
+	bool listens = false;
 
-		if (!c->proxy.listen[i].tls)
-			continue;
-		addr_format(&c->proxy.listen[i].addr, text);
-		return config_error(err, "[proxy] listen = \"https://%s\": " NO_TLS, text);
+	for (uint32_t i = 0; i < c->proxy.listen_count; i++) {
+		const struct config_listen *l = &c->proxy.listen[i];
+
+		listens |= l->tls;
+		if (l->tls && !check_listen_tls(c, &l->addr, err))
+			return false;
 	}
-	if (c->proxy.backend.tls)
-		return config_error(err, "[proxy] backend = \"https://%s\": " NO_TLS,
-				    c->proxy.backend.authority);
-	return true;
+	return check_client_auth(c, listens, err);
 }
 
 /* A proxy that is its own backend would ask itself until it has no descriptor left. */

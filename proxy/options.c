@@ -35,7 +35,7 @@ static const char usage[] =
 	"An HTTP reverse proxy that knows which bytes of which TCP connection carried each request.\n"
 	"\n"
 	"  -c, --config FILE     read this configuration (INI; see flowproxy.conf)\n"
-	"      --listen WHERE    http://ADDR:PORT, ADDR:PORT or PORT; may be repeated\n"
+	"      --listen WHERE    http[s]://ADDR:PORT, ADDR:PORT or PORT; may be repeated\n"
 	"                        (default: 127.0.0.1:8585 and [::1]:8585)\n"
 	"      --backend URL     where requests go (default: http://127.0.0.1:8080)\n"
 	"      --access-log FILE one JSON line per request; - is standard output\n"
@@ -45,7 +45,8 @@ static const char usage[] =
 	"  -V, --version         print the version and exit\n"
 	"  -h, --help            print this and exit\n"
 	"\n"
-	"SIGTERM or SIGINT stops gracefully, a second one at once; SIGUSR1 opens the log again.\n";
+	"SIGTERM or SIGINT stops gracefully, a second one at once; SIGUSR1 opens the log again,\n"
+	"SIGHUP reads keystores and truststore again.\n";
 
 /* What of an option's value goes where; NULL: none of ours. */
 static const char *option_key(int opt, const char **section)
@@ -140,9 +141,5 @@ enum options_result options_read(struct config *cfg, int argc, char **argv)
 		return wrong(err);
 	if (!read_second(cfg, argc, argv, err) || !config_check(cfg, err))
 		return wrong(err);
-	if (test) {
-		log_notice("the configuration is fine");
-		return OPTIONS_EXIT_FINE;
-	}
-	return OPTIONS_RUN;
+	return test ? OPTIONS_TEST : OPTIONS_RUN;
 }

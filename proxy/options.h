@@ -9,7 +9,8 @@
 
 enum options_result {
 	OPTIONS_RUN,
-	OPTIONS_EXIT_FINE,  /* -h, -V, -t: said all there is to say */
+	OPTIONS_TEST,       /* -t: the stores are still to be looked at, no more than that */
+	OPTIONS_EXIT_FINE,  /* -h, -V: said all there is to say */
 	OPTIONS_EXIT_WRONG, /* one line was written to stderr */
 };
 

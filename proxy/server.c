@@ -25,6 +25,7 @@
 #include "proxy/listeners.h"
 #include "proxy/memory.h"
 #include "proxy/tap_hub.h"
+#include "proxy/tls_context.h"
 #include "proxy/tracer.h"
 #include "proxy/worker.h"
 
@@ -39,7 +40,7 @@
 struct server {
 	const struct config *cfg;
 	struct event_base *base;
-	struct event *on_term, *on_int, *on_usr1, *start_limit, *memory_look, *reaper;
+	struct event *on_term, *on_int, *on_usr1, *on_hup, *start_limit, *memory_look, *reaper;
 	struct listeners listeners;
 	struct worker_shared shared;
 	struct worker *workers[SERVER_WORKERS_MAX];
@@ -93,6 +94,35 @@ static void on_reopen_signal(evutil_socket_t sig, short what, void *arg)
 	(void)what;
 	if (s->shared.log != NULL)
 		access_log_reopen(s->shared.log);
+}
+
+/* New connections get what the stores hold now; those that are open keep theirs. */
+static void server_reload(struct server *s)
+{
+	char err[CONFIG_ERROR_MAX];
+	struct tls_context *fresh = tls_context_load(s->cfg, err);
+
+	if (fresh == NULL) {
+		log_error("%s; the stores that were read before stay in use", err);
+		return;
+	}
+	tls_context_unref(s->shared.tls);
+	s->shared.tls = fresh;
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		struct worker_message m = {
+			.kind = WORKER_MSG_TLS, .fd = -1, .tls = tls_context_ref(fresh)};
+
+		if (!worker_post(s->workers[i], &m))
+			log_error("worker %u: no memory for the stores", i);
+	}
+	log_notice("keystores and truststore were read again");
+}
+
+static void on_reload_signal(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	server_reload(arg);
 }
 
 static void server_fail(struct server *s)
@@ -285,12 +315,14 @@ static bool server_events(struct server *s)
 	s->on_term = evsignal_new(s->base, SIGTERM, on_stop_signal, s);
 	s->on_int = evsignal_new(s->base, SIGINT, on_stop_signal, s);
 	s->on_usr1 = evsignal_new(s->base, SIGUSR1, on_reopen_signal, s);
+	s->on_hup = evsignal_new(s->base, SIGHUP, on_reload_signal, s);
 	s->start_limit = evtimer_new(s->base, on_start_limit, s);
 	s->memory_look = event_new(s->base, -1, EV_PERSIST, on_memory_look, s);
-	return s->on_term != NULL && s->on_int != NULL && s->on_usr1 != NULL &&
+	return s->on_term != NULL && s->on_int != NULL && s->on_usr1 != NULL && s->on_hup != NULL &&
 	       s->start_limit != NULL && s->memory_look != NULL &&
 	       event_add(s->memory_look, &look) == 0 && event_add(s->on_term, NULL) == 0 &&
 	       event_add(s->on_int, NULL) == 0 && event_add(s->on_usr1, NULL) == 0 &&
+	       event_add(s->on_hup, NULL) == 0 &&
 	       (s->cfg->trace.dir[0] == '\0' || event_add(s->start_limit, &limit) == 0);
 }
 
@@ -483,7 +515,7 @@ static void server_await_workers(struct server *s)
 
 static void server_free(struct server *s)
 {
-	struct event *events[] = {s->on_term,     s->on_int,      s->on_usr1,
+	struct event *events[] = {s->on_term,     s->on_int,      s->on_usr1, s->on_hup,
 				  s->start_limit, s->memory_look, s->reaper};
 
 	for (unsigned i = 0; i < s->worker_count; i++)
@@ -492,6 +524,7 @@ static void server_free(struct server *s)
 	server_say_ends(s);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		worker_free(s->workers[i]);
+	tls_context_unref(s->shared.tls);
 	access_log_close(s->shared.log);
 	acceptor_free(s->acceptor);
 	listeners_close(&s->listeners);
@@ -506,16 +539,18 @@ static void server_free(struct server *s)
 	free(s);
 }
 
-int server_run(const struct config *cfg)
+int server_run(const struct config *cfg, struct tls_context *tls)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	bool fine;
 
 	if (s == NULL) {
 		log_error("no memory");
+		tls_context_unref(tls);
 		return 1;
 	}
 	s->cfg = cfg;
+	s->shared.tls = tls;
 	signal(SIGPIPE, SIG_IGN);
 	fine = server_start(s);
 	if (fine && s->tracer == NULL)

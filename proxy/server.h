@@ -7,7 +7,12 @@
 #include "common/attrib.h"
 #include "config/config.h"
 
-/* Run until a signal ends it. The exit status: 0 fine, 1 failed (said on stderr). */
-int server_run(const struct config *cfg) MUST_CHECK;
+struct tls_context;
+
+/*
+ * Run until a signal ends it, with tls for what cfg speaks TLS on, which is taken over. The exit
+ * status: 0 fine, 1 failed (said on stderr).
+ */
+int server_run(const struct config *cfg, struct tls_context *tls) MUST_CHECK;
 
 #endif

@@ -19,6 +19,7 @@
 #include "proxy/answer.h"
 #include "proxy/client.h"
 #include "proxy/relay.h"
+#include "proxy/tls_context.h"
 
 #define WORKER_TICK_MS       50
 #define WORKER_SWEEP_MOST    4096
@@ -217,6 +218,10 @@ static void worker_handle(struct worker *w, struct worker_message *m)
 	case WORKER_MSG_RESOLVED:
 		worker_resolved(w);
 		break;
+	case WORKER_MSG_TLS:
+		tls_context_unref(w->tls);
+		w->tls = m->tls;
+		break;
 	case WORKER_MSG_STOP:
 		worker_drain(w);
 		break;
@@ -285,6 +290,7 @@ bool worker_post(struct worker *w, const struct worker_message *m)
 			pthread_mutex_unlock(&w->inbox_lock);
 			if (m->fd >= 0)
 				close(m->fd);
+			tls_context_unref(m->tls);
 			return false;
 		}
 		w->inbox = grown;
@@ -438,6 +444,7 @@ struct worker *worker_new(unsigned index, struct worker_shared *shared)
 	w->index = index;
 	w->shared = shared;
 	w->cfg = shared->cfg;
+	w->tls = tls_context_ref(shared->tls);
 	w->inbox_fd = -1;
 	TAILQ_INIT(&w->conns);
 	TAILQ_INIT(&w->clients);
@@ -495,9 +502,11 @@ void worker_free(struct worker *w)
 	if (w == NULL)
 		return;
 	worker_join(w);
-	for (uint32_t i = 0; i < w->inbox_len; i++)
+	for (uint32_t i = 0; i < w->inbox_len; i++) {
 		if (w->inbox[i].fd >= 0)
 			close(w->inbox[i].fd);
+		tls_context_unref(w->inbox[i].tls);
+	}
 	free(w->inbox);
 	free(w->inbox_other);
 	while ((r = TAILQ_FIRST(&w->free_relays)) != NULL) {
@@ -507,6 +516,7 @@ void worker_free(struct worker *w)
 	if (w->spare_relay != NULL)
 		relay_destroy(w->spare_relay);
 	acceptor_free(w->acceptor);
+	tls_context_unref(w->tls);
 	tap_free(w->tap);
 	access_writer_free(w->log);
 	if (w->base != NULL)

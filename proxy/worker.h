@@ -33,12 +33,14 @@
 struct acceptor;
 struct client;
 struct relay;
+struct tls_context;
 
 /* What all workers use: read-only, or safe from any thread. */
 struct worker_shared {
 	const struct config *cfg;
 	struct resolver *resolver;
 	struct access_log *log;
+	struct tls_context *tls; /* what a worker begins with; later ones come by WORKER_MSG_TLS */
 	uint32_t run;
 	uint64_t id_seed;
 	char trace_prefix[TRACEPARENT_PREFIX_LEN];
@@ -57,6 +59,7 @@ enum worker_message_kind {
 	WORKER_MSG_ACCEPT,   /* begin to accept */
 	WORKER_MSG_TAP,      /* fd: a tracer's end */
 	WORKER_MSG_RESOLVED, /* the backend's addresses changed */
+	WORKER_MSG_TLS,      /* tls: for new connections, with a reference that goes along */
 	WORKER_MSG_STOP,
 	WORKER_MSG_END,
 };
@@ -68,6 +71,7 @@ struct worker_message {
 	uint64_t opened_ns;
 	struct addr local;
 	struct addr peer;
+	struct tls_context *tls;
 };
 
 TAILQ_HEAD(client_list, client);
@@ -102,6 +106,7 @@ struct worker {
 	uint32_t client_count;
 	uint32_t refused_count; /* of them: lingering after an overload answer */
 
+	struct tls_context *tls; /* of new connections, a reference of its own */
 	struct pool pool;
 	uint32_t good_addr; /* of the backend's, the one that took a connection last */
 	struct timeouts timeouts;
@@ -137,7 +142,7 @@ void worker_join(struct worker *w);
 /* Joins first. NULL is fine. */
 void worker_free(struct worker *w);
 
-/* From any thread. False (and an owned fd closed) when memory ran out. */
+/* From any thread. False (and an owned fd closed, a reference given back) when memory ran out. */
 bool worker_post(struct worker *w, const struct worker_message *m);
 
 /* Take over an accepted socket. In the worker's thread. */

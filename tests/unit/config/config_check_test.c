@@ -80,19 +80,35 @@ Test(config_check, defaults_are_fine_and_stay)
 	cr_expect_arr_eq(&c, &before, sizeof(c));
 }
 
-Test(config_check, tls_is_refused)
+Test(config_check, tls_needs_its_stores)
 {
 	struct config c;
 
 	config_defaults(&c);
 	set(&c, "proxy", "listen", "https://127.0.0.1:8443");
-	expect_refused(&c,
-		       "[proxy] listen = \"https://127.0.0.1:8443\": this version does not speak "
-		       "TLS; http:// is expected");
+	expect_refused(&c, "[proxy] listen = \"https://127.0.0.1:8443\": a key and a certificate "
+			   "are needed: set [tls] keystore, or listen on http://");
+	set(&c, "tls", "keystore", "server.pem");
+	expect_fine(&c);
+	set(&c, "tls", "client_auth", "optional");
+	expect_refused(&c, "[tls] client_auth = \"optional\": set [tls] truststore");
+	set(&c, "tls", "client_auth", "required");
+	expect_refused(&c, "[tls] client_auth = \"required\": set [tls] truststore");
+	set(&c, "tls", "truststore", "ca.pem");
+	expect_fine(&c);
 	config_defaults(&c);
 	set(&c, "proxy", "backend", "https://www.example.org/");
-	expect_refused(&c, "[proxy] backend = \"https://www.example.org\": this version does not "
-			   "speak TLS; http:// is expected");
+	expect_fine(&c);
+}
+
+Test(config_check, client_auth_needs_a_listener_that_asks)
+{
+	struct config c;
+
+	config_defaults(&c);
+	set(&c, "tls", "truststore", "ca.pem");
+	set(&c, "tls", "client_auth", "required");
+	expect_refused(&c, "[tls] client_auth = \"required\": no listen begins with https://");
 }
 
 Test(config_check, secrets_need_what_they_open)

@@ -289,39 +289,87 @@ Test(config, tls_keys_may_be_empty_or_say_the_default)
 	cr_expect_arr_eq(&c, &before, sizeof(c));
 }
 
-Test(config, tls_keys_that_ask_for_more_are_refused)
+Test(config, tls_words)
 {
-	expect_refused("tls", "keystore", "server.pem",
-		       "[tls] keystore: this version does not speak TLS; leave it empty");
-	expect_refused("tls", "truststore", "ca.pem",
-		       "[tls] truststore: this version does not speak TLS; leave it empty");
-	expect_refused(
-		"tls", "verify", "none",
-		"[tls] verify = \"none\": this version does not speak TLS; leave it empty or "
-		"full");
-	expect_refused(
-		"tls", "client_auth", "required",
-		"[tls] client_auth = \"required\": this version does not speak TLS; leave it "
-		"empty or none");
-	expect_refused(
-		"tls", "client_auth", "optional",
-		"[tls] client_auth = \"optional\": this version does not speak TLS; leave it "
-		"empty or none");
-	expect_refused(
-		"tls", "min_version", "1.3",
-		"[tls] min_version = \"1.3\": this version does not speak TLS; leave it empty "
-		"or 1.2");
-	expect_refused("tls", "min_version", "1.1", "[tls] min_version = \"1.1\": 1.2");
+	struct config c;
+
+	config_defaults(&c);
+	expect_set(&c, "tls", "verify", "none");
+	cr_expect_eq(c.tls.verify, CONFIG_VERIFY_NONE);
+	expect_set(&c, "tls", "verify", "");
+	cr_expect_eq(c.tls.verify, CONFIG_VERIFY_FULL);
+	expect_set(&c, "tls", "client_auth", "optional");
+	cr_expect_eq(c.tls.client_auth, CONFIG_CLIENT_AUTH_OPTIONAL);
+	expect_set(&c, "tls", "client_auth", "required");
+	cr_expect_eq(c.tls.client_auth, CONFIG_CLIENT_AUTH_REQUIRED);
+	expect_set(&c, "tls", "client_auth", "");
+	cr_expect_eq(c.tls.client_auth, CONFIG_CLIENT_AUTH_NONE);
+	expect_set(&c, "tls", "min_version", "1.3");
+	cr_expect_eq(c.tls.min_version, CONFIG_MIN_VERSION_13);
+	expect_set(&c, "tls", "min_version", "");
+	cr_expect_eq(c.tls.min_version, CONFIG_MIN_VERSION_12);
+	expect_refused("tls", "min_version", "1.1", "[tls] min_version = \"1.1\": 1.2 or 1.3");
+	expect_refused("tls", "verify", "peer", "[tls] verify = \"peer\": full or none");
+	expect_refused("tls", "client_auth", "yes",
+		       "[tls] client_auth = \"yes\": none or optional or required");
 }
 
-Test(config, passwords_are_not_repeated)
+Test(config, keystores_add_up_and_a_later_source_begins_anew)
+{
+	struct config c;
+
+	config_defaults(&c);
+	cr_expect_eq(c.tls.keystore_count, 0);
+	config_source_begin(&c);
+	expect_set(&c, "tls", "keystore", "a.pem");
+	expect_set(&c, "tls", "keystore", "b.p12");
+	expect_set(&c, "tls", "keystorepassword", "one");
+	expect_set(&c, "tls", "keystorepassword", "two");
+	cr_assert_eq(c.tls.keystore_count, 2);
+	cr_expect_str_eq(c.tls.keystore[0], "a.pem");
+	cr_expect_str_eq(c.tls.keystore[1], "b.p12");
+	cr_assert_eq(c.tls.keystorepassword_count, 2);
+	cr_expect_str_eq(c.tls.keystorepassword[1], "two");
+	config_source_begin(&c);
+	expect_set(&c, "tls", "keystore", "c.pem");
+	cr_assert_eq(c.tls.keystore_count, 1);
+	cr_expect_str_eq(c.tls.keystore[0], "c.pem");
+	cr_expect_str_eq(c.tls.keystore[1], "");
+	cr_expect_eq(c.tls.keystorepassword_count, 2);
+	config_source_begin(&c);
+	expect_set(&c, "tls", "keystore", "");
+	cr_expect_eq(c.tls.keystore_count, 0);
+	cr_expect_str_eq(c.tls.keystore[0], "");
+}
+
+Test(config, sixteen_keystores_are_enough)
 {
 	char err[CONFIG_ERROR_MAX];
 	struct config c;
 
 	config_defaults(&c);
-	cr_assert(!config_set(&c, "tls", "keystorepassword", "hunter2", err));
-	cr_expect(strstr(err, "hunter2") == NULL, "%s", err);
+	config_source_begin(&c);
+	for (int i = 0; i < CONFIG_STORES_MAX; i++)
+		expect_set(&c, "tls", "keystore", "a.pem");
+	cr_assert(!config_set(&c, "tls", "keystore", "last.pem", err));
+	cr_expect_str_eq(err, "[tls] keystore = \"last.pem\": at most 16 of them");
+	cr_expect_eq(c.tls.keystore_count, CONFIG_STORES_MAX);
+}
+
+Test(config, passwords_are_not_repeated)
+{
+	char err[CONFIG_ERROR_MAX];
+	char secret[2001];
+	struct config c;
+
+	config_defaults(&c);
+	memset(secret, 'x', sizeof(secret) - 1);
+	secret[sizeof(secret) - 1] = '\0';
+	memcpy(secret, "hunter2", 7);
+	cr_assert(!config_set(&c, "tls", "keystorepassword", secret, err));
+	cr_expect_str_eq(err, "[tls] keystorepassword: at most 1023 bytes, these are 2000");
+	cr_assert(!config_set(&c, "tls", "truststorepassword", secret, err));
+	cr_expect_str_eq(err, "[tls] truststorepassword: at most 1023 bytes, these are 2000");
 	cr_assert(!config_set(&c, "tls", "truststorepassword", "hunter2\n", err));
 	cr_expect(strstr(err, "hunter2") == NULL, "%s", err);
 }
