@@ -25,6 +25,9 @@ struct tls_context {
 	char sni[CONFIG_NAME_MAX]; /* what to ask the backend for; empty: nothing */
 };
 
+/* Of a proxy that has nothing to do with TLS. Its first reference is never given back. */
+static struct tls_context nothing = {.refs = 1};
+
 /* ---- reading ----------------------------------------------------------------------------------- */
 
 struct secrets {
@@ -112,6 +115,13 @@ static bool listens(const struct config *cfg)
 	return false;
 }
 
+/* A store that is named is read, also where nothing would use it: it may be wrong. */
+static bool is_wanted(const struct config *cfg)
+{
+	return listens(cfg) || cfg->proxy.backend.tls || cfg->tls.keystore_count > 0 ||
+	       cfg->tls.truststore[0] != '\0';
+}
+
 static bool build(struct tls_context *t, const struct tls_material *m, char err[CONFIG_ERROR_MAX])
 {
 	const struct config_backend *b = &m->cfg->proxy.backend;
@@ -184,9 +194,12 @@ static void warn(const struct tls_material *m)
 struct tls_context *tls_context_load(const struct config *cfg, char err[CONFIG_ERROR_MAX])
 {
 	struct tls_material m = {.cfg = cfg};
-	struct tls_context *t = calloc(1, sizeof(*t));
+	struct tls_context *t;
 	bool fine;
 
+	if (!is_wanted(cfg))
+		return tls_context_ref(&nothing);
+	t = calloc(1, sizeof(*t));
 	if (t == NULL) {
 		tls_settings_fail(err, "[tls]");
 		return NULL;
