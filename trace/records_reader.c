@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "trace/tls_finding.h"
 
 #define READ_BYTES (256u << 10)
 
@@ -126,9 +127,16 @@ static void part_fini(struct row_part *p)
 	frame_list_fini(&p->retransmitted_in);
 }
 
+static void tls_fini(struct row_tls *t)
+{
+	for (int i = 0; i < TLS_MARK_COUNT; i++)
+		frame_list_fini(&t->at[i].frames);
+}
+
 static void leg_fini(struct row_leg *l)
 {
 	frame_list_fini(&l->handshake.frames);
+	tls_fini(&l->tls);
 	for (int k = 0; k < PART_KINDS; k++)
 		part_fini(&l->part[k]);
 	for (unsigned i = 0; i < l->label_count; i++)
@@ -163,6 +171,37 @@ static bool parse_handshake(const json_t *leg, struct row_handshake *out)
 	out->there = json_is_object(o);
 	out->us = get_i64(o, "us", -1);
 	return get_frames(o, "frames", &out->frames);
+}
+
+static uint16_t get_tls_version(const json_t *o)
+{
+	static const uint16_t versions[] = {TLS_VERSION_12, TLS_VERSION_13};
+	char word[ROW_WORD_MAX];
+
+	(void)get_word(o, "version", word, sizeof(word));
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+		if (strcmp(word, tls_version_word(versions[i])) == 0)
+			return versions[i];
+	return 0;
+}
+
+static bool parse_tls(const json_t *leg, struct row_tls *out)
+{
+	const json_t *o = json_object_get(leg, "tls");
+
+	out->there = json_is_object(o);
+	out->version = get_tls_version(o);
+	out->resumed = json_is_true(json_object_get(o, "resumed"));
+	out->failed = json_is_true(json_object_get(o, "failed"));
+	out->us = get_i64(o, "us", -1);
+	for (int i = 0; i < TLS_MARK_COUNT; i++) {
+		const json_t *message = json_object_get(o, tls_mark_word(i));
+
+		out->at[i].us = get_i64(message, "us", -1);
+		if (!get_frames(message, "frames", &out->at[i].frames))
+			return false;
+	}
+	return true;
 }
 
 static bool parse_close(const json_t *leg, struct row_close *out)
@@ -223,8 +262,8 @@ static bool parse_leg(json_t *o, struct row_leg *out)
 	out->stream = get_i64(o, "stream", -1);
 	(void)get_word(o, "anchor", out->anchor, sizeof(out->anchor));
 	(void)get_word(o, "end", out->end, sizeof(out->end));
-	return parse_handshake(o, &out->handshake) && parse_parts(o, out->part) &&
-	       parse_labels(o, out) && parse_close(o, &out->close);
+	return parse_handshake(o, &out->handshake) && parse_tls(o, &out->tls) &&
+	       parse_parts(o, out->part) && parse_labels(o, out) && parse_close(o, &out->close);
 }
 
 static bool parse_tries(const json_t *backend, struct flow_row *row)
@@ -340,6 +379,7 @@ bool flow_row_parse(const char *line, size_t len, struct flow_row *row, char err
 void conn_row_fini(struct conn_row *row)
 {
 	frame_list_fini(&row->handshake.frames);
+	tls_fini(&row->tls);
 	frame_list_fini(&row->close.frames);
 	free(row->dump);
 	memset(row, 0, sizeof(*row));
@@ -366,7 +406,8 @@ bool conn_row_parse(const char *line, size_t len, struct conn_row *row, char err
 		get_addr(o, "peer", &row->peer);
 		(void)get_word(o, "anchor", row->anchor, sizeof(row->anchor));
 		(void)get_word(o, "history", row->history, sizeof(row->history));
-		room = parse_handshake(o, &row->handshake) && parse_close(o, &row->close);
+		room = parse_handshake(o, &row->handshake) && parse_tls(o, &row->tls) &&
+		       parse_close(o, &row->close);
 		row->exchanges = get_u64(o, "exchanges");
 	}
 	json_decref(o);

@@ -15,6 +15,7 @@
 #include "common/addr.h"
 #include "common/attrib.h"
 #include "common/exchange_record.h"
+#include "common/tls_marks.h"
 #include "trace/part.h"
 #include "trace/phases.h"
 #include "trace/stream.h"
@@ -46,6 +47,21 @@ struct row_handshake {
 	int64_t us;
 };
 
+struct row_tls_message {
+	struct frame_list frames;
+	int64_t us; /* since the ClientHello's first packet; -1: null */
+};
+
+/* A TLS handshake, in the line of the connection and of its first exchange. */
+struct row_tls {
+	bool there;
+	uint16_t version; /* as on the wire; 0: null */
+	bool resumed;
+	bool failed;
+	struct row_tls_message at[TLS_MARK_COUNT];
+	int64_t us; /* the whole of it; -1: null */
+};
+
 struct row_close {
 	bool there;
 	char by[ROW_WORD_MAX];
@@ -71,6 +87,7 @@ struct row_leg {
 	int64_t stream; /* Wireshark's tcp.stream in the dump; -1: null */
 	char anchor[ROW_WORD_MAX];
 	struct row_handshake handshake;
+	struct row_tls tls;
 	struct row_part part[PART_KINDS];
 	struct row_label labels[ROW_LABELS_MAX]; /* in the order of the line */
 	unsigned label_count;
@@ -113,6 +130,7 @@ struct conn_row {
 	char anchor[ROW_WORD_MAX];
 	char history[ROW_WORD_MAX];
 	struct row_handshake handshake;
+	struct row_tls tls;
 	struct row_close close;
 	uint64_t exchanges;
 };

@@ -106,6 +106,44 @@ Test(records_reader, wrong_types_are_as_if_null)
 	flow_row_fini(&row);
 }
 
+Test(records_reader, tls)
+{
+	static const char tls[] =
+		"{\"version\":\"1.2\",\"resumed\":true,\"failed\":false,\"client_hello\":{\"frames\":[4],"
+		"\"us\":0},\"server_hello\":{\"frames\":[5,6],\"us\":210},\"server_finished\":null,"
+		"\"client_finished\":{\"frames\":[7],\"us\":null},\"us\":400}";
+	char line[1024], err[ROW_ERROR_MAX];
+	struct flow_row row;
+	struct conn_row conn = {0};
+
+	snprintf(line, sizeof(line),
+		 "{\"id\":\"ab\",\"client\":{\"tls\":%s},\"backend\":{\"tls\":null}}", tls);
+	row = parse(line);
+	cr_assert(row.client.tls.there);
+	cr_expect_eq(row.client.tls.version, TLS_VERSION_12);
+	cr_expect(row.client.tls.resumed && !row.client.tls.failed);
+	cr_expect_eq(row.client.tls.us, 400);
+	expect_frames(&row.client.tls.at[TLS_MARK_SERVER_HELLO].frames, (uint32_t[]){5, 6}, 2);
+	cr_expect_eq(row.client.tls.at[TLS_MARK_SERVER_HELLO].us, 210);
+	cr_expect_eq(row.client.tls.at[TLS_MARK_SERVER_FINISHED].frames.count, 0);
+	cr_expect_eq(row.client.tls.at[TLS_MARK_CLIENT_FINISHED].us, -1);
+	cr_expect(row.backend.there && !row.backend.tls.there);
+	flow_row_fini(&row);
+
+	snprintf(line, sizeof(line), "{\"leg\":\"backend\",\"tls\":%s}", tls);
+	cr_assert(conn_row_parse(line, strlen(line), &conn, err));
+	cr_expect(conn.tls.there && conn.tls.resumed);
+	expect_frames(&conn.tls.at[TLS_MARK_CLIENT_HELLO].frames, (uint32_t[]){4}, 1);
+	conn_row_fini(&conn);
+
+	row = parse(
+		"{\"id\":\"ab\",\"client\":{\"tls\":{\"version\":\"9\",\"failed\":1,\"us\":[]}}}");
+	cr_assert(row.client.tls.there);
+	cr_expect(row.client.tls.version == 0 && !row.client.tls.failed);
+	cr_expect_eq(row.client.tls.us, -1);
+	flow_row_fini(&row);
+}
+
 Test(records_reader, labels)
 {
 	static const char line[] =
