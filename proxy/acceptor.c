@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proxy/listeners.h"
 
 #define ACCEPT_BATCH     64
 #define ACCEPT_STOP_MOST (64 * ACCEPT_BATCH)
@@ -23,6 +24,7 @@ struct listener {
 	struct acceptor *owner;
 	struct event *event;
 	int fd;
+	bool tls;
 	bool wildcard; /* the local address differs per connection */
 	struct addr local;
 };
@@ -124,19 +126,19 @@ static bool listener_accept(struct listener *l)
 	struct acceptor *a = l->owner;
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
-	struct addr local, peer;
-	int fd;
+	struct accepted c = {.tls = l->tls};
 
 	if (!a->calls.room(a->calls.arg)) {
 		acceptor_rest(a);
 		return false;
 	}
-	fd = accept4(l->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0)
+	c.fd = accept4(l->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (c.fd < 0)
 		return listener_accept_failed(a, errno);
-	addr_from_sockaddr(&peer, (const struct sockaddr *)&ss);
-	local_address(l, fd, &local);
-	a->calls.accepted(a->calls.arg, fd, &local, &peer, clock_real_ns());
+	addr_from_sockaddr(&c.peer, (const struct sockaddr *)&ss);
+	local_address(l, c.fd, &c.local);
+	c.opened_ns = clock_real_ns();
+	a->calls.accepted(a->calls.arg, &c);
 	return true;
 }
 
@@ -151,13 +153,14 @@ static void listener_event(evutil_socket_t fd, short what, void *arg)
 			return;
 }
 
-static bool listener_init(struct listener *l, struct acceptor *a, int fd)
+static bool listener_init(struct listener *l, struct acceptor *a, int fd, bool tls)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
 
 	l->owner = a;
 	l->fd = fd;
+	l->tls = tls;
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
 		addr_from_sockaddr(&l->local, (const struct sockaddr *)&ss);
 	l->wildcard = addr_is_wildcard(&l->local);
@@ -165,7 +168,7 @@ static bool listener_init(struct listener *l, struct acceptor *a, int fd)
 	return l->event != NULL;
 }
 
-struct acceptor *acceptor_new(struct event_base *base, const int *fds, unsigned count,
+struct acceptor *acceptor_new(struct event_base *base, const struct listeners *listeners,
 			      const struct acceptor_calls *calls)
 {
 	struct acceptor *a = calloc(1, sizeof(*a));
@@ -175,11 +178,11 @@ struct acceptor *acceptor_new(struct event_base *base, const int *fds, unsigned 
 	a->base = base;
 	a->calls = *calls;
 	a->pause = evtimer_new(base, acceptor_resume, a);
-	a->listeners = calloc(count, sizeof(*a->listeners));
+	a->listeners = calloc(listeners->count, sizeof(*a->listeners));
 	if (a->pause == NULL || a->listeners == NULL)
 		goto fail;
-	for (unsigned i = 0; i < count; i++) {
-		if (!listener_init(&a->listeners[i], a, fds[i]))
+	for (unsigned i = 0; i < listeners->count; i++) {
+		if (!listener_init(&a->listeners[i], a, listeners->fds[i], listeners->tls[i]))
 			goto fail;
 		a->count++;
 	}

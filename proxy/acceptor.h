@@ -10,23 +10,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/addr.h"
 #include "common/attrib.h"
+#include "proxy/accepted.h"
 
 struct acceptor;
 struct event_base;
+struct listeners;
 
 struct acceptor_calls {
 	void *arg;
-	/* The callee owns fd (non-blocking, close-on-exec). */
-	void (*accepted)(void *arg, int fd, const struct addr *local, const struct addr *peer,
-			 uint64_t opened_ns);
+	/* The callee owns its descriptor. */
+	void (*accepted)(void *arg, const struct accepted *a);
 	/* May another connection be accepted now? */
 	bool (*room)(void *arg);
 };
 
-/* The descriptors are bound, and borrowed. NULL: no memory. */
-struct acceptor *acceptor_new(struct event_base *base, const int *fds, unsigned count,
+/* The listeners are bound, and borrowed. NULL: no memory. */
+struct acceptor *acceptor_new(struct event_base *base, const struct listeners *listeners,
 			      const struct acceptor_calls *calls) MUST_CHECK;
 void acceptor_free(struct acceptor *a);
 

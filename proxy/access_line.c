@@ -17,9 +17,7 @@
 #include "common/put.h"
 
 /* Everything but the texts and fragments: names, digits, two tries, two fragments made here. */
-#define FIXED_MAX    4096
-
-#define FRAGMENT_MAX 256
+#define FIXED_MAX 4096
 
 static char *put_word(char *p, const char word[24])
 {
@@ -99,8 +97,8 @@ static char *put_moment(char *p, int64_t us)
 	return put_signed(p, us);
 }
 
-static char *put_fragment(char *p, const struct addr *local, const struct addr *peer,
-			  uint64_t opened_ns)
+static char *put_addresses(char *p, const struct addr *local, const struct addr *peer,
+			   uint64_t opened_ns)
 {
 	p = PUT(p, "\"local\":");
 	p = put_addr(p, local);
@@ -108,19 +106,22 @@ static char *put_fragment(char *p, const struct addr *local, const struct addr *
 	p = put_addr(p, peer);
 	p = PUT(p, ",\"opened\":");
 	p = put_clock(p, opened_ns);
-	return PUT(p, ",\"tls\":null");
+	return PUT(p, ",\"tls\":");
 }
 
 size_t access_fragment(const struct addr *local, const struct addr *peer, uint64_t opened_ns,
-		       char *out, size_t cap)
+		       const struct access_text *tls, char *out, size_t cap)
 {
-	char text[FRAGMENT_MAX];
-	size_t len = (size_t)(put_fragment(text, local, peer, opened_ns) - text);
+	static const struct access_text none = {"null", 4};
+	const struct access_text *last = tls != NULL && tls->bytes != NULL ? tls : &none;
+	char text[ACCESS_FRAGMENT_MAX];
+	size_t len = (size_t)(put_addresses(text, local, peer, opened_ns) - text);
 
-	if (len > cap)
+	if (len + last->len > cap)
 		return 0;
 	memcpy(out, text, len);
-	return len;
+	memcpy(out + len, last->bytes, last->len);
+	return len + last->len;
 }
 
 #define STATUS_SWITCHING_PROTOCOLS 101
@@ -143,7 +144,8 @@ static char *put_leg(char *p, const struct leg_record *leg, bool is_backend, boo
 		memcpy(p, fragment->bytes, fragment->len);
 		p += fragment->len;
 	} else {
-		p = put_fragment(p, &leg->local, &leg->peer, leg->opened_ns);
+		p = put_addresses(p, &leg->local, &leg->peer, leg->opened_ns);
+		p = PUT(p, "null");
 	}
 	p = PUT(p, ",\"request\":");
 	p = put_range(p, &leg->request);

@@ -78,11 +78,12 @@ void access_writer_add(struct access_writer *w, const struct access_line *line, 
 uint64_t access_writer_tick(struct access_writer *w, uint64_t now_ns);
 
 /*
- * The constant part of a leg: "local":..,"peer":..,"opened":..,"tls":null. Its length, or 0 if it
- * does not fit.
+ * The constant part of a leg: "local":..,"peer":..,"opened":..,"tls":.. (JSON; without bytes null).
+ * Its length, or 0 if it does not fit; without TLS it fits in ACCESS_FRAGMENT_MAX.
  */
+#define ACCESS_FRAGMENT_MAX 256
 size_t access_fragment(const struct addr *local, const struct addr *peer, uint64_t opened_ns,
-		       char *out, size_t cap);
+		       const struct access_text *tls, char *out, size_t cap);
 
 /*
  * One line: returns its length with the newline, or 0 when cap is less than the line could need at

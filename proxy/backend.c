@@ -32,6 +32,13 @@ static enum reason connect_reason(int error)
 	}
 }
 
+static enum reason tls_reason(const struct upstream *u)
+{
+	if (conn_lacks_memory(&u->conn))
+		return REASON_NO_MEMORY;
+	return tls_unverified(u->conn.tls) ? REASON_BACKEND_UNVERIFIED : REASON_BACKEND_TLS_FAILED;
+}
+
 static void backend_wake(void *arg)
 {
 	struct relay *r = arg;
@@ -42,7 +49,7 @@ static void backend_wake(void *arg)
 /* What the log says of the connection, as far as it is known; without memory it is made anew. */
 static void backend_keep_fragment(struct relay *r)
 {
-	buf_reset(&r->backend_fragment, CONN_FRAGMENT_MAX);
+	buf_reset(&r->backend_fragment, ACCESS_FRAGMENT_MAX);
 	(void)!buf_append(&r->backend_fragment, r->up->conn.fragment, r->up->conn.fragment_len);
 }
 
@@ -64,6 +71,9 @@ static void backend_ready(struct relay *r)
 {
 	r->up_ready = true;
 	r->backend_moved = true;
+	r->attempt_first = conn_next_off(&r->up->conn);
+	if (r->up->conn.tls != NULL)
+		backend_keep_fragment(r);
 	if (!r->up->reused)
 		r->w->good_addr = r->first_addr + r->next_addr - 1;
 	timeout_clear(&r->w->timeouts, &r->backend_limit);
@@ -166,7 +176,9 @@ void backend_check(struct relay *r)
 
 	if (u == NULL || r->up_ready)
 		return;
-	if (u->conn.error != 0)
+	if (u->tls_failed)
+		backend_next_address(r, tls_reason(u));
+	else if (u->conn.error != 0)
 		backend_next_address(r, connect_reason(u->conn.error));
 	else if (u->state == UPSTREAM_BUSY)
 		backend_ready(r);
@@ -175,6 +187,8 @@ void backend_check(struct relay *r)
 void backend_connect_over(struct relay *r)
 {
 	r->connect_slow = true;
+	if (r->up != NULL && r->up->conn.tls != NULL)
+		conn_abandon_tls(&r->up->conn, "the handshake took too long");
 	backend_next_address(r, REASON_CONNECT_TIMEOUT);
 }
 
@@ -207,6 +221,8 @@ void backend_drop(struct relay *r, enum reason why)
 	if (r->up == NULL)
 		return;
 	backend_note_ranges(r);
+	if (r->up->conn.tls != NULL)
+		backend_keep_fragment(r);
 	tap_position(r->w->tap, &r->up->conn);
 	upstream_close(r->up, why, false);
 	r->up = NULL;
@@ -238,12 +254,13 @@ void backend_failed(struct relay *r, enum reason why)
 
 	if (r->up != NULL) {
 		facts.reused = r->up->reused;
-		facts.sent_any = r->up->conn.sent_off > r->attempt_first;
+		facts.sent_any = r->up_ready && r->up->conn.sent_off > r->attempt_first;
 		facts.response_any = r->resp_begun;
 	}
 	/* Nobody waits for three time-outs, and what this machine lacks it will lack again. */
 	if (r->x.attempt_open && !r->connect_slow && why != REASON_CONNECT_TIMEOUT &&
 	    why != REASON_NO_DESCRIPTOR && why != REASON_NO_MEMORY &&
+	    why != REASON_BACKEND_TLS_FAILED && why != REASON_BACKEND_UNVERIFIED &&
 	    exchange_may_retry(&r->x, &facts)) {
 		backend_drop(r, why);
 		exchange_attempt_failed(&r->x, why);

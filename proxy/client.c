@@ -19,6 +19,9 @@
 
 #define CLIENT_HEAD_READ (64 * 1024)
 
+/* The first byte of TLS (RFC 8446 section 5.1), and of no HTTP. */
+#define TLS_CONTENT_HANDSHAKE 0x16
+
 static void client_speaks(struct client *c)
 {
 	if (c->is_mute)
@@ -30,8 +33,10 @@ static void client_set(struct client *c, enum client_state to)
 {
 	assert(c->state != CLIENT_CLOSED);
 	assert(to != CLIENT_HEAD || c->state == CLIENT_IDLE);
+	assert(to != CLIENT_TLS);
 	c->state = to;
-	if (to != CLIENT_HEAD)
+	/* Those that are mute stay so while all they have done is to greet. */
+	if (to != CLIENT_HEAD && !(to == CLIENT_IDLE && c->is_mute))
 		client_speaks(c);
 }
 
@@ -98,9 +103,14 @@ static bool client_discard(struct client *c)
 {
 	ssize_t n;
 
+	/* The last that TLS has to say may not have fitted. */
+	if (conn_pending(&c->conn) > 0 && !conn_flush(&c->conn)) {
+		client_close(c, REASON_DONE, false);
+		return false;
+	}
 	if (!c->conn.readable)
 		return false;
-	n = conn_read(&c->conn, c->w->scratch, WORKER_SCRATCH);
+	n = conn_discard(&c->conn, c->w->scratch, WORKER_SCRATCH);
 	if (n == CONN_AGAIN)
 		return false;
 	if (n < 0) {
@@ -237,6 +247,16 @@ static void client_head_lost(struct client *c)
 	buf_fini(&c->in);
 }
 
+/* Why the head that begins at bytes is refused. */
+static enum reason client_head_fault(const struct client *c, const char *bytes)
+{
+	if (c->is_plain_on_tls)
+		return REASON_PLAIN_ON_TLS;
+	if (c->conn.tls == NULL && c->conn.nth == 1 && *bytes == TLS_CONTENT_HANDSHAKE)
+		return REASON_TLS_ON_PLAIN;
+	return fault_reason(c->relay->req_head.fault);
+}
+
 /* bytes[0, len) is the message so far; from_in: they are c->in, else the worker's scratch. */
 static void client_take_head(struct client *c, char *bytes, size_t len, bool from_in)
 {
@@ -246,7 +266,7 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 
 	r->client_read_ns = c->read_ns;
 	p = relay_read_head(r, bytes, len);
-	if (p == HTTP_MORE) {
+	if (p == HTTP_MORE && !(c->is_plain_on_tls && r->begun)) {
 		c->in_looked_at = true;
 		if (r->begun)
 			client_speaks(c);
@@ -261,8 +281,8 @@ static void client_take_head(struct client *c, char *bytes, size_t len, bool fro
 	timeout_clear(&c->w->timeouts, &c->phase_limit);
 	client_set(c, CLIENT_EXCHANGE);
 	c->in_looked_at = false;
-	if (p == HTTP_BAD) {
-		relay_fail(r, fault_reason(r->req_head.fault));
+	if (p == HTTP_BAD || c->is_plain_on_tls) {
+		relay_fail(r, client_head_fault(c, bytes));
 		buf_fini(&c->in);
 		return;
 	}
@@ -314,6 +334,10 @@ static bool client_read_head(struct client *c)
 		client_take_head(c, buf_at(&c->in), buf_left(&c->in), true);
 		return true;
 	}
+	if (UNLIKELY(conn_pending(&c->conn) > 0) && !conn_flush(&c->conn)) {
+		client_eof(c, true);
+		return false;
+	}
 	if (!c->conn.readable && (c->state == CLIENT_IDLE || !conn_recheck(&c->conn)))
 		return false;
 	n = conn_read(&c->conn, w->scratch, client_head_room(c));
@@ -339,6 +363,75 @@ static bool client_read_head(struct client *c)
 	return true;
 }
 
+/* Beyond max_connections: answered without having been read. */
+static void client_refuse(struct client *c)
+{
+	timeout_clear(&c->w->timeouts, &c->phase_limit);
+	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
+	if (c->relay == NULL) {
+		client_turn_away(c, NULL, 0, REASON_OVERLOAD);
+		return;
+	}
+	relay_refuse(c->relay, REASON_OVERLOAD);
+	client_set(c, CLIENT_EXCHANGE);
+}
+
+/* The handshake did not come to its end: that is an exchange without a request. */
+static void client_tls_failed(struct client *c, enum reason why)
+{
+	if (c->conn.read_off == 0) {
+		client_close(c, why, false);
+		return;
+	}
+	timeout_clear(&c->w->timeouts, &c->phase_limit);
+	tap_tls(c->w->tap, &c->conn, tls_marks_of(c->conn.tls));
+	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
+	if (c->relay == NULL) {
+		client_turn_away(c, NULL, 0, why);
+		return;
+	}
+	client_set(c, CLIENT_EXCHANGE);
+	relay_refuse(c->relay, why);
+	/* An alert is on its way: a close with bytes unread would overtake it. */
+	c->relay->ending = RELAY_LINGER;
+}
+
+/* HTTP has come on a port of TLS: it is answered as what it is. */
+static void client_is_plain(struct client *c, const char *bytes, size_t len)
+{
+	c->is_plain_on_tls = true;
+	conn_describe(&c->conn);
+	client_set(c, CLIENT_IDLE);
+	if (!buf_append(&c->in, bytes, len))
+		client_close(c, REASON_NO_MEMORY, false);
+}
+
+/* Returns false when there is nothing more to do now. */
+static bool client_shake(struct client *c)
+{
+	const char *bytes = NULL;
+	size_t len = 0;
+
+	switch (conn_handshake(&c->conn, &bytes, &len)) {
+	case TLS_HANDSHAKE_MORE:
+		return false;
+	case TLS_HANDSHAKE_DONE:
+		tap_tls(c->w->tap, &c->conn, c->conn.tls_marks);
+		client_set(c, CLIENT_IDLE);
+		if (c->refused)
+			client_refuse(c);
+		return true;
+	case TLS_HANDSHAKE_FAILED:
+		client_tls_failed(c, tls_unverified(c->conn.tls) ? REASON_TLS_UNVERIFIED
+								 : REASON_TLS_HANDSHAKE);
+		return true;
+	case TLS_HANDSHAKE_PLAIN:
+		client_is_plain(c, bytes, len);
+		return true;
+	}
+	return false;
+}
+
 static void client_requeue(struct client *c)
 {
 	if (c->is_again)
@@ -351,6 +444,8 @@ static void client_requeue(struct client *c)
 static bool client_step(struct client *c)
 {
 	switch (c->state) {
+	case CLIENT_TLS:
+		return client_shake(c);
 	case CLIENT_IDLE:
 	case CLIENT_HEAD:
 		return client_read_head(c);
@@ -412,6 +507,12 @@ static void client_phase_over(struct timeout *t, enum timeout_class what)
 		client_run(c);
 		return;
 	}
+	if (c->state == CLIENT_TLS) {
+		conn_abandon_tls(&c->conn, "the handshake took too long");
+		client_tls_failed(c, REASON_TLS_TIMEOUT);
+		client_run(c);
+		return;
+	}
 	client_close(c, what == TIMEOUT_LINGER_QUIET ? REASON_DONE : REASON_IDLE_TIMEOUT, false);
 }
 
@@ -426,77 +527,73 @@ static void client_linger_over(struct timeout *t, enum timeout_class what)
 
 void client_drain(struct client *c)
 {
-	if ((c->state == CLIENT_IDLE && !client_has_more(c)) ||
+	if (c->state == CLIENT_TLS || (c->state == CLIENT_IDLE && !client_has_more(c)) ||
 	    (c->state == CLIENT_HEAD && !c->relay->begun && conn_peek(&c->conn) <= 0))
 		client_close(c, REASON_SHUTDOWN, false);
 }
 
-/* Beyond max_connections: answered without having been read. */
-static void client_refuse(struct client *c)
-{
-	c->refused = true;
-	c->w->refused_count++;
-	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
-	if (c->relay == NULL) {
-		client_turn_away(c, NULL, 0, REASON_OVERLOAD);
-		return;
-	}
-	relay_refuse(c->relay, REASON_OVERLOAD);
-	client_set(c, CLIENT_EXCHANGE);
-	client_run(c);
-}
-
-static void client_conn_init(struct worker *w, struct conn *conn, int fd, const struct addr *local,
-			     const struct addr *peer, uint64_t opened_ns)
+static void client_conn_init(struct worker *w, struct conn *conn, const struct accepted *a)
 {
 	int one = 1;
 
-	conn->fd = fd;
+	conn->fd = a->fd;
 	conn->leg = TAP_CLIENT;
 	conn->id = worker_next_conn(w);
-	conn->opened_ns = opened_ns;
-	conn->local = *local;
-	conn->peer = *peer;
+	conn->opened_ns = a->opened_ns;
+	conn->local = a->local;
+	conn->peer = a->peer;
 	/* What came with the connection is there already: it is tried before the first event. */
 	conn->readable = conn->writable = true;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	conn->fragment_len = (uint16_t)access_fragment(local, peer, opened_ns, conn->fragment,
-						       sizeof(conn->fragment));
+	(void)setsockopt(a->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	conn_describe(conn);
 }
 
-/* No memory for a client, or no event: an answer, and the end. */
-static void client_conn_turn_away(struct worker *w, struct conn *conn)
+/* No memory for a client, or no event: an answer, where it needs no handshake, and the end. */
+static void client_conn_turn_away(struct worker *w, struct conn *conn, bool tls)
 {
 	ssize_t n;
 
 	worker_lacks(w, "connection");
 	tap_open(w->tap, conn);
-	relay_turn_away(w, conn, w->now_ns, NULL, 0, REASON_NO_MEMORY);
+	relay_turn_away(w, conn, w->now_ns, NULL, 0, tls ? REASON_TLS_HANDSHAKE : REASON_NO_MEMORY);
 	/* A close with bytes unread would be an RST, which may overtake the answer. */
-	n = conn_shutdown(conn) ? conn_read(conn, w->scratch, WORKER_SCRATCH) : 0;
+	n = conn_shutdown(conn) ? conn_discard(conn, w->scratch, WORKER_SCRATCH) : 0;
 	tap_close(w->tap, conn, reason_info(REASON_NO_MEMORY)->word);
 	conn_close(conn, n == CONN_ERROR);
 }
 
-bool client_new(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
-		uint64_t opened_ns, bool refuse)
+/* TLS begins, if its listener says so. */
+static bool client_begin_tls(struct worker *w, struct client *c, const struct accepted *a)
+{
+	struct tls *tls;
+
+	c->state = a->tls ? CLIENT_TLS : CLIENT_IDLE;
+	if (!a->tls)
+		return true;
+	tls = tls_new(w->tls_io, w->tls, TLS_ACCEPTS, &c->conn);
+	if (tls != NULL)
+		conn_begin_tls(&c->conn, tls);
+	return tls != NULL;
+}
+
+bool client_new(struct worker *w, const struct accepted *a, bool refuse)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (c == NULL) {
 		struct conn conn = {0};
 
-		client_conn_init(w, &conn, fd, local, peer, opened_ns);
-		client_conn_turn_away(w, &conn);
+		client_conn_init(w, &conn, a);
+		client_conn_turn_away(w, &conn, a->tls);
 		return false;
 	}
-	client_conn_init(w, &c->conn, fd, local, peer, opened_ns);
+	client_conn_init(w, &c->conn, a);
 	c->w = w;
 	c->read_ns = w->now_ns;
 	timeout_init(&c->phase_limit, client_phase_over);
 	timeout_init(&c->linger_limit, client_linger_over);
-	if (!conn_watch(&c->conn, w->base, client_event, c)) {
-		client_conn_turn_away(w, &c->conn);
+	if (!client_begin_tls(w, c, a) || !conn_watch(&c->conn, w->base, client_event, c)) {
+		client_conn_turn_away(w, &c->conn, a->tls);
 		free(c);
 		return false;
 	}
@@ -504,8 +601,11 @@ bool client_new(struct worker *w, int fd, const struct addr *local, const struct
 	TAILQ_INSERT_TAIL(&w->clients, c, link);
 	w->client_count++;
 	tap_open(w->tap, &c->conn);
-	if (refuse) {
+	c->refused = refuse;
+	w->refused_count += refuse;
+	if (refuse && c->state != CLIENT_TLS) {
 		client_refuse(c);
+		client_run(c);
 		return true;
 	}
 	timeout_set(&w->timeouts, &c->phase_limit, TIMEOUT_HEADER, w->now_ns);

@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "common/attrib.h"
+#include "proxy/accepted.h"
 #include "proxy/buf.h"
 #include "proxy/conn.h"
 #include "proxy/reason.h"
@@ -20,6 +21,7 @@ struct relay;
 struct worker;
 
 enum client_state {
+	CLIENT_TLS,      /* its handshake is not over */
 	CLIENT_IDLE,     /* between exchanges: no byte of a request */
 	CLIENT_HEAD,     /* a request head has begun to come (or blank lines before it) */
 	CLIENT_EXCHANGE, /* the relay has a complete head, or answers a bad one */
@@ -38,17 +40,17 @@ struct client {
 	bool in_looked_at; /* the head reader has seen all of `in` */
 	bool is_again;
 	bool is_mute;
-	bool refused;        /* beyond max_connections */
-	uint64_t came_ns;    /* monotonic */
-	uint64_t read_ns;    /* of the newest read */
-	struct relay *relay; /* CLIENT_HEAD, CLIENT_EXCHANGE */
+	bool is_plain_on_tls; /* HTTP came where TLS was expected */
+	bool refused;         /* beyond max_connections */
+	uint64_t came_ns;     /* monotonic */
+	uint64_t read_ns;     /* of the newest read */
+	struct relay *relay;  /* CLIENT_HEAD, CLIENT_EXCHANGE */
 	struct timeout phase_limit;
 	struct timeout linger_limit;
 };
 
 /* Take over an accepted socket. False: no memory; answered 503 and closed. refuse: answer 503 at once. */
-bool client_new(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
-		uint64_t opened_ns, bool refuse) MUST_CHECK;
+bool client_new(struct worker *w, const struct accepted *a, bool refuse) MUST_CHECK;
 
 /* Go on as far as possible now. */
 void client_run(struct client *c);

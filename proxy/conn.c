@@ -8,12 +8,13 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONN_PARTS_MAX 4
+#include "proxy/conn_parts.h"
 
 bool conn_watch(struct conn *c, struct event_base *base, event_callback_fn fn, void *arg)
 {
@@ -70,7 +71,7 @@ void conn_note_event(struct conn *c, short what)
 		c->peer_closing = true;
 }
 
-ssize_t conn_read(struct conn *c, char *bytes, size_t cap)
+ssize_t conn_recv(struct conn *c, char *bytes, size_t cap)
 {
 	ssize_t n;
 
@@ -103,11 +104,35 @@ ssize_t conn_read(struct conn *c, char *bytes, size_t cap)
 	return CONN_ERROR;
 }
 
+ssize_t conn_read(struct conn *c, char *bytes, size_t cap)
+{
+	return LIKELY(c->tls == NULL) ? conn_recv(c, bytes, cap) : conn_read_tls(c, bytes, cap);
+}
+
+ssize_t conn_discard(struct conn *c, char *bytes, size_t cap)
+{
+	return conn_recv(c, bytes, cap);
+}
+
+bool conn_is_quiet(struct conn *c)
+{
+	char byte;
+
+	if (c->peer_closing || c->error != 0)
+		return false;
+	if (LIKELY(c->tls == NULL))
+		return conn_peek(c) == CONN_AGAIN;
+	c->readable = true; /* what has come may not have been signalled yet */
+	return conn_read(c, &byte, 1) == CONN_AGAIN;
+}
+
 ssize_t conn_peek(const struct conn *c)
 {
 	char byte;
 	ssize_t n;
 
+	if (UNLIKELY(c->tls != NULL) && tls_has_more(c->tls))
+		return 1;
 	do {
 		n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
@@ -166,13 +191,20 @@ static bool conn_keep(struct conn *c, const struct iovec *parts, int count, size
 	return true;
 }
 
-bool conn_send(struct conn *c, const struct iovec *parts, int count)
+static size_t parts_len(const struct iovec *parts, int count)
 {
 	size_t total = 0;
-	ssize_t n = 0;
 
 	for (int i = 0; i < count; i++)
 		total += parts[i].iov_len;
+	return total;
+}
+
+bool conn_send_plain(struct conn *c, const struct iovec *parts, int count)
+{
+	size_t total = parts_len(parts, count);
+	ssize_t n = 0;
+
 	if (total == 0)
 		return true;
 	if (conn_pending(c) == 0) {
@@ -184,6 +216,13 @@ bool conn_send(struct conn *c, const struct iovec *parts, int count)
 		c->writable = false;
 	}
 	return conn_keep(c, parts, count, (size_t)n);
+}
+
+bool conn_send(struct conn *c, const struct iovec *parts, int count)
+{
+	if (LIKELY(c->tls == NULL))
+		return conn_send_plain(c, parts, count);
+	return parts_len(parts, count) == 0 || conn_send_tls(c, parts, count);
 }
 
 bool conn_flush(struct conn *c)
@@ -200,6 +239,10 @@ bool conn_flush(struct conn *c)
 	}
 	if (conn_pending(c) == 0 && c->out.cap > 0)
 		buf_fini(&c->out);
+	if (UNLIKELY(c->ending) && conn_pending(c) == 0) {
+		c->ending = false;
+		(void)shutdown(c->fd, SHUT_WR);
+	}
 	return true;
 }
 
@@ -222,8 +265,33 @@ void conn_leg(struct conn *c, struct leg_record *leg)
 	leg->peer = c->peer;
 }
 
+void conn_describe(struct conn *c)
+{
+	struct buf tls = {0};
+	char *text = NULL;
+	bool known = c->tls != NULL && tls_describe(c->tls, &tls);
+
+	if (c->fragment != c->fragment_plain)
+		free(c->fragment);
+	if (known)
+		text = malloc(ACCESS_FRAGMENT_MAX + buf_left(&tls));
+	c->fragment = text != NULL ? text : c->fragment_plain;
+	c->fragment_len = (uint16_t)access_fragment(
+		&c->local, &c->peer, c->opened_ns,
+		&(struct access_text){text != NULL ? buf_at(&tls) : NULL, buf_left(&tls)},
+		c->fragment, ACCESS_FRAGMENT_MAX + (text != NULL ? buf_left(&tls) : 0));
+	buf_fini(&tls);
+}
+
 bool conn_shutdown(struct conn *c)
 {
+	if (UNLIKELY(c->tls != NULL)) {
+		if (!conn_end_tls(c))
+			return false;
+		c->ending = conn_pending(c) > 0;
+		if (c->ending)
+			return true;
+	}
 	return shutdown(c->fd, SHUT_WR) == 0;
 }
 
@@ -233,6 +301,12 @@ void conn_close(struct conn *c, bool reset)
 		return;
 	if (event_initialized(&c->event))
 		event_del(&c->event);
+	if (UNLIKELY(c->tls != NULL))
+		conn_close_tls(c, reset);
+	if (c->fragment != c->fragment_plain)
+		free(c->fragment);
+	c->fragment = NULL;
+	c->fragment_len = 0;
 	if (reset) {
 		struct linger now = {.l_onoff = 1, .l_linger = 0};
 

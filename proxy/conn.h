@@ -1,11 +1,12 @@
 /*
- * conn.h -- one non-blocking TCP connection of either leg: descriptor, event, what is known to be
- * readable and writable, offsets, and the bytes that the peer has not taken yet.
+ * conn.h -- one non-blocking TCP connection of either leg, plain or with TLS: descriptor, event,
+ * what is known to be readable and writable, offsets, and the bytes that the peer has not taken yet.
  *
  * Knows no HTTP. The only place that reads from and writes to sockets of the request path, so that
  * offsets are counted in one place.
  *
- * Invariant: read_off and sent_off are the bytes that recv() returned and send() accepted so far.
+ * Invariant: read_off and sent_off are the bytes that recv() returned and send() accepted so far,
+ * with TLS the bytes of its records.
  */
 #ifndef PROXY_CONN_H
 #define PROXY_CONN_H
@@ -25,10 +26,11 @@
 #include "common/attrib.h"
 #include "common/exchange_record.h"
 #include "common/tls_marks.h"
+#include "proxy/access_log.h"
 #include "proxy/buf.h"
+#include "proxy/tls.h"
 
-#define CONN_OUT_MAX      (256 * 1024)
-#define CONN_FRAGMENT_MAX 256
+#define CONN_OUT_MAX (256 * 1024)
 
 struct conn {
 	TAILQ_ENTRY(conn) all; /* every open connection of the worker */
@@ -42,6 +44,8 @@ struct conn {
 	bool peer_closed;  /* recv() returned 0 */
 	bool drained;      /* the last read left nothing behind */
 	bool unsure;       /* an RST may stand behind the bytes read last: conn_recheck() */
+	bool truncated;    /* TLS: its end came without a close_notify (RFC 9112 section 9.8) */
+	bool ending;       /* our direction ends when what is pending has been sent */
 	uint64_t id;
 	uint64_t opened_ns; /* CLOCK_REALTIME */
 	uint64_t read_off;
@@ -50,13 +54,15 @@ struct conn {
 	struct addr peer;
 	uint32_t nth; /* exchanges begun so far */
 
-	const struct tls_marks *tls_marks; /* of its owner; NULL: no handshake of TLS is over */
+	struct tls *tls;                   /* NULL: plain */
+	const struct tls_marks *tls_marks; /* of tls; NULL: no handshake of TLS is over */
 
 	struct buf out; /* accepted by conn_send(), not yet by the socket; at most CONN_OUT_MAX */
 
 	/* The access log's constant part: addresses, opened, tls. */
+	char *fragment;
 	uint16_t fragment_len;
-	char fragment[CONN_FRAGMENT_MAX];
+	char fragment_plain[ACCESS_FRAGMENT_MAX]; /* without TLS it stands here */
 };
 
 TAILQ_HEAD(conn_list, conn);
@@ -74,16 +80,16 @@ static inline uint64_t conn_next_off(const struct conn *c)
 
 /*
  * A message begins, or ends, `behind` bytes before the end of what conn_read() gave last: offset of
- * its first byte, or past its last one.
+ * its first byte, or past its last one; with TLS where the record begins, or ends, that has it.
  */
 static inline uint64_t conn_first_off(const struct conn *c, size_t behind)
 {
-	return c->read_off - behind;
+	return LIKELY(c->tls == NULL) ? c->read_off - behind : tls_first_off(c->tls, behind);
 }
 
 static inline uint64_t conn_past_off(const struct conn *c, size_t behind)
 {
-	return c->read_off - behind;
+	return LIKELY(c->tls == NULL) ? c->read_off - behind : tls_past_off(c->tls, behind);
 }
 
 /* Did it fail for want of memory, the kernel's or ours, and not because of the peer? */
@@ -125,8 +131,17 @@ bool conn_recheck(struct conn *c) MUST_CHECK;
 /* Read up to cap bytes: how many, or one of the above. */
 ssize_t conn_read(struct conn *c, char *bytes, size_t cap) MUST_CHECK;
 
-/* What would conn_read() say now? Takes nothing, and leaves c->error alone. */
+/* The same below TLS, of a connection whose bytes mean nothing any more. */
+ssize_t conn_discard(struct conn *c, char *bytes, size_t cap) MUST_CHECK;
+
+/* What would conn_read() say now? Takes nothing, and leaves c->error alone. TLS: may be no data. */
 ssize_t conn_peek(const struct conn *c) MUST_CHECK;
+
+/*
+ * Has nothing come on a connection that nothing is expected on, neither an end nor a byte? A look at
+ * the socket; what concerns TLS alone is taken in.
+ */
+bool conn_is_quiet(struct conn *c) MUST_CHECK;
 
 /*
  * Send all parts in order, behind what is pending. What the socket does not take now is copied to c->out. False:
@@ -144,8 +159,22 @@ uint64_t conn_taken(const struct conn *c);
 void conn_leg(struct conn *c, struct leg_record *leg);
 
 /*
- * End our direction; pending bytes should have been flushed before. False: the peer cannot be told,
- * the connection is no more.
+ * TLS from now on, which is c's from now on. Then conn_handshake() until it is over, whenever
+ * something happened. TLS_HANDSHAKE_PLAIN: the client speaks HTTP; c is plain from now on, and
+ * *bytes, *len are what it has sent, to be used at once.
+ */
+void conn_begin_tls(struct conn *c, struct tls *tls);
+enum tls_handshake conn_handshake(struct conn *c, const char **bytes, size_t *len) MUST_CHECK;
+
+/* The handshake will not come to its end: why is a static text. */
+void conn_abandon_tls(struct conn *c, const char *why);
+
+/* Make what the log says of it, now or again. */
+void conn_describe(struct conn *c);
+
+/*
+ * End our direction, TLS first; pending bytes should have been flushed before, or conn_flush() ends
+ * it when they are. False: the peer cannot be told, the connection is no more.
  */
 bool conn_shutdown(struct conn *c) MUST_CHECK;
 

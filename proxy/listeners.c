@@ -71,6 +71,7 @@ bool listeners_bind(struct listeners *l, const struct config_proxy *cfg)
 			return false;
 		}
 		l->fds[l->count] = fd;
+		l->tls[l->count] = cfg->listen[i].tls;
 		l->addrs[l->count++] = want;
 		if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) {
 			log_error("listen on %s: its address: %s", text, strerror(errno));
@@ -98,7 +99,7 @@ bool listeners_listen(struct listeners *l)
 	}
 	for (unsigned i = 0; i < l->count; i++) {
 		addr_format(&l->addrs[i], text);
-		log_notice("listening on http://%s", text);
+		log_notice("listening on %s://%s", l->tls[i] ? "https" : "http", text);
 	}
 	return true;
 }

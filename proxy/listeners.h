@@ -13,6 +13,7 @@
 struct listeners {
 	int fds[CONFIG_LISTEN_MAX];
 	struct addr addrs[CONFIG_LISTEN_MAX]; /* as bound: with the port the kernel chose */
+	bool tls[CONFIG_LISTEN_MAX];
 	unsigned count;
 };
 

@@ -59,7 +59,7 @@ struct upstream *pool_take(struct pool *p, upstream_wake wake, void *arg)
 	struct upstream *u;
 
 	while ((u = TAILQ_FIRST(&p->idle)) != NULL) {
-		if (!upstream_quiet(u)) {
+		if (!conn_is_quiet(&u->conn)) {
 			upstream_close(u, REASON_BACKEND_CLOSED, false);
 			continue;
 		}

@@ -38,7 +38,7 @@ static bool relay_write_request(struct relay *r)
 	struct rewrite_request ctx = {
 		.client_ip = ip,
 		.client_ip_len = addr_format_ip(&r->client->peer, ip),
-		.proto = "http",
+		.proto = r->client->tls != NULL ? "https" : "http",
 		.backend_authority = cfg->backend.authority,
 		.backend_authority_len = strlen(cfg->backend.authority),
 		.host_from_backend = cfg->host_header == CONFIG_HOST_HEADER_BACKEND,
@@ -188,8 +188,9 @@ size_t relay_start(struct relay *r, char *rest, size_t len)
 		relay_fail(r, why);
 		return 0;
 	}
+	/* With TLS nobody knows how many bytes its records will take. */
 	if (r->req_head.framing == HTTP_BODY_LENGTH && len != r->req_head.content_length &&
-	    tap_active(r->w->tap))
+	    r->client->tls == NULL && tap_active(r->w->tap))
 		tap_part(r->w->tap, x->rec.id, r->client, TAP_PART_CLIENT_REQUEST,
 			 x->rec.client.request.first, r->used_off + r->req_head.content_length,
 			 true, false);

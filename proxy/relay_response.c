@@ -113,7 +113,7 @@ static void response_complete(struct relay *r, size_t behind)
 	const struct http_head *h = &r->resp_head;
 	bool reusable = behind == 0 && h->keep_alive && h->framing != HTTP_BODY_UNTIL_CLOSE &&
 			x->rec.at_us[MOMENT_BACKEND_REQUEST_END] != MOMENT_NEVER &&
-			(u->conn.drained || upstream_quiet(u));
+			(u->conn.drained || conn_is_quiet(&u->conn));
 
 	range_reach(&x->rec.backend.response, conn_past_off(&u->conn, behind));
 	exchange_moment(x, MOMENT_BACKEND_RESPONSE_END, r->w->now_ns);
@@ -141,10 +141,12 @@ static void response_tell_begin(struct relay *r)
 		  NULL, 0);
 	if (r->resp_head.framing != HTTP_BODY_LENGTH)
 		return;
-	tap_part(tap, rec->id, &r->up->conn, TAP_PART_BACKEND_RESPONSE, rec->backend.response.first,
-		 r->up->conn.read_off + left, true, false);
-	tap_part(tap, rec->id, r->client, TAP_PART_CLIENT_RESPONSE, rec->client.response.first,
-		 conn_next_off(r->client) + left, true, false);
+	if (r->up->conn.tls == NULL)
+		tap_part(tap, rec->id, &r->up->conn, TAP_PART_BACKEND_RESPONSE,
+			 rec->backend.response.first, r->up->conn.read_off + left, true, false);
+	if (r->client->tls == NULL)
+		tap_part(tap, rec->id, r->client, TAP_PART_CLIENT_RESPONSE,
+			 rec->client.response.first, conn_next_off(r->client) + left, true, false);
 }
 
 static void response_tell_progress(struct relay *r)
@@ -307,12 +309,15 @@ static void response_head(struct relay *r, char *bytes, size_t len)
 static void response_ended(struct relay *r, ssize_t n)
 {
 	enum reason why = n == CONN_EOF ? REASON_BACKEND_EOF : REASON_BACKEND_RESET;
+	bool truncated = r->up->conn.truncated;
 
+	if (n == CONN_ERROR && r->up->conn.error == EPROTO)
+		why = REASON_BACKEND_TLS_FAILED;
 	if (n == CONN_ERROR && conn_lacks_memory(&r->up->conn))
 		why = REASON_NO_MEMORY;
 	if (r->x.response == RESPONSE_WAIT) {
 		backend_failed(r, why);
-	} else if (n == CONN_EOF && r->resp_head.framing == HTTP_BODY_UNTIL_CLOSE) {
+	} else if (n == CONN_EOF && !truncated && r->resp_head.framing == HTTP_BODY_UNTIL_CLOSE) {
 		response_complete(r, 0);
 		exchange_set_response(&r->x, RESPONSE_DONE);
 	} else {

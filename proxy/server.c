@@ -244,25 +244,19 @@ static bool on_room(void *arg)
 }
 
 /* The only worker accepts for itself. */
-static void on_accepted_here(void *arg, int fd, const struct addr *local, const struct addr *peer,
-			     uint64_t opened_ns)
+static void on_accepted_here(void *arg, const struct accepted *a)
 {
 	struct server *s = arg;
 
 	atomic_fetch_add_explicit(&s->workers[0]->load, 1, memory_order_relaxed);
-	worker_adopt(s->workers[0], fd, local, peer, opened_ns);
+	worker_adopt(s->workers[0], a);
 }
 
 /* To the worker with the fewest connections, the lowest index on a tie. */
-static void on_accepted(void *arg, int fd, const struct addr *local, const struct addr *peer,
-			uint64_t opened_ns)
+static void on_accepted(void *arg, const struct accepted *a)
 {
 	struct server *s = arg;
-	struct worker_message m = {.kind = WORKER_MSG_CONN,
-				   .fd = fd,
-				   .local = *local,
-				   .peer = *peer,
-				   .opened_ns = opened_ns};
+	struct worker_message m = {.kind = WORKER_MSG_CONN, .fd = a->fd, .conn = *a};
 	struct worker *best = s->workers[0];
 	uint_fast32_t least = UINT_FAST32_MAX;
 
@@ -333,8 +327,7 @@ static bool server_acceptor(struct server *s)
 	struct acceptor *a;
 
 	calls.accepted = alone ? on_accepted_here : on_accepted;
-	a = acceptor_new(alone ? s->workers[0]->base : s->base, s->listeners.fds,
-			 s->listeners.count, &calls);
+	a = acceptor_new(alone ? s->workers[0]->base : s->base, &s->listeners, &calls);
 	if (alone)
 		s->workers[0]->acceptor = a;
 	else

@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 
 #include "proxy/tls_context_parts.h"
+#include "proxy/tls_parts.h"
 
 static const unsigned char alpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
@@ -44,6 +45,10 @@ SSL_CTX *tls_client_new(const struct tls_material *m, char err[CONFIG_ERROR_MAX]
 		tls_settings_fail(err, "[proxy] backend: OpenSSL cannot be prepared");
 		goto fail;
 	}
+	/* Sessions are kept by who connects (tls_sessions.c), not by OpenSSL. */
+	SSL_CTX_set_session_cache_mode(ctx,
+				       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+	SSL_CTX_sess_set_new_cb(ctx, tls_session_new);
 	SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	if (show_identity(ctx, m, err))
 		return ctx;

@@ -10,6 +10,7 @@
 
 #include "proxy/tls_cert.h"
 #include "proxy/tls_context_parts.h"
+#include "proxy/tls_parts.h"
 
 #define SECURITY_LEVEL 2
 
@@ -42,6 +43,8 @@ bool tls_settings_apply(SSL_CTX *ctx, const struct config *cfg)
 	/* The chain that is shown is put together once, when the stores are read. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
+	if (cfg->trace.secrets == CONFIG_SECRETS_ON)
+		SSL_CTX_set_keylog_callback(ctx, tls_keylog);
 	return SSL_CTX_set_min_proto_version(ctx, only_13 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) &&
 	       SSL_CTX_set_max_early_data(ctx, 0) && SSL_CTX_set_recv_max_early_data(ctx, 0) &&

@@ -15,9 +15,38 @@
 #include "common/clock.h"
 #include "proxy/worker.h"
 
-bool upstream_quiet(struct upstream *u)
+/* The backend has taken the connection: TLS first, if it speaks that. */
+static bool upstream_begin_tls(struct upstream *u)
 {
-	return !u->conn.peer_closing && u->conn.error == 0 && conn_peek(&u->conn) == CONN_AGAIN;
+	struct tls *tls;
+
+	if (!u->w->cfg->proxy.backend.tls || u->conn.tls != NULL)
+		return true;
+	tls = tls_new(u->w->tls_io, u->w->tls, TLS_CONNECTS, &u->conn);
+	if (tls == NULL) {
+		u->conn.error = ENOMEM;
+		return false;
+	}
+	conn_begin_tls(&u->conn, tls);
+	return true;
+}
+
+/* Is it connected, and is its handshake over? */
+static void upstream_greet(struct upstream *u)
+{
+	enum tls_handshake how;
+
+	conn_look_for_error(&u->conn);
+	if (u->tls_failed || u->conn.error != 0 || !upstream_begin_tls(u))
+		return;
+	how = u->conn.tls != NULL ? conn_handshake(&u->conn, NULL, NULL) : TLS_HANDSHAKE_DONE;
+	if (how == TLS_HANDSHAKE_MORE)
+		return;
+	if (u->conn.tls != NULL)
+		tap_tls(u->w->tap, &u->conn, u->conn.tls_marks);
+	u->tls_failed = how != TLS_HANDSHAKE_DONE;
+	if (!u->tls_failed)
+		u->state = UPSTREAM_BUSY;
 }
 
 static void upstream_event(evutil_socket_t fd, short what, void *arg)
@@ -29,9 +58,7 @@ static void upstream_event(evutil_socket_t fd, short what, void *arg)
 	conn_note_event(&u->conn, what);
 	switch (u->state) {
 	case UPSTREAM_CONNECTING:
-		conn_look_for_error(&u->conn);
-		if (u->conn.error == 0)
-			u->state = UPSTREAM_BUSY;
+		upstream_greet(u);
 		u->wake(u->wake_arg);
 		break;
 	case UPSTREAM_BUSY:
@@ -40,7 +67,7 @@ static void upstream_event(evutil_socket_t fd, short what, void *arg)
 	case UPSTREAM_IDLE:
 		/* A FIN, an RST, or bytes that nobody asked for: of no use to anyone. A notice that
 		 * was under way when it was pooled is none of these. */
-		if (!upstream_quiet(u))
+		if (!conn_is_quiet(&u->conn))
 			upstream_close(u, REASON_BACKEND_CLOSED, false);
 		break;
 	case UPSTREAM_CLOSED:
@@ -87,9 +114,7 @@ static void upstream_addresses(struct upstream *u, const struct addr *to)
 	u->conn.peer = *to;
 	if (getsockname(u->conn.fd, (struct sockaddr *)&ss, &len) == 0)
 		addr_from_sockaddr(&u->conn.local, (const struct sockaddr *)&ss);
-	u->conn.fragment_len =
-		(uint16_t)access_fragment(&u->conn.local, &u->conn.peer, u->conn.opened_ns,
-					  u->conn.fragment, sizeof(u->conn.fragment));
+	conn_describe(&u->conn);
 }
 
 struct upstream *upstream_connect(struct worker *w, const struct addr *to, upstream_wake wake,

@@ -21,7 +21,7 @@
 struct worker;
 
 enum upstream_state {
-	UPSTREAM_CONNECTING, /* connect() is under way, for its user */
+	UPSTREAM_CONNECTING, /* connect() is under way, or the handshake of TLS, for its user */
 	UPSTREAM_BUSY,       /* connected; its user alone reads and writes */
 	UPSTREAM_IDLE,       /* in the pool, no byte on its way */
 	UPSTREAM_CLOSED,     /* freed at the end of this loop turn */
@@ -36,6 +36,7 @@ struct upstream {
 	struct worker *w;
 	enum upstream_state state;
 	bool reused;          /* taken from the pool */
+	bool tls_failed;      /* its handshake: of no use */
 	uint64_t idle_max_ns; /* from the backend's Keep-Alive, or UINT64_MAX */
 	struct timeout idle_limit;
 	upstream_wake wake;
@@ -53,9 +54,6 @@ struct upstream *upstream_connect(struct worker *w, const struct addr *to, upstr
 
 /* Close now, for a reason; reset: by RST. Freed at the end of this loop turn. */
 void upstream_close(struct upstream *u, enum reason why, bool reset);
-
-/* True when nothing has come while it idled: neither a FIN nor a byte. A look at the socket. */
-bool upstream_quiet(struct upstream *u) MUST_CHECK;
 
 /* The constant part of a leg, with the next exchange counted. */
 void upstream_leg(struct upstream *u, struct leg_record *leg);

@@ -178,11 +178,10 @@ void worker_lacks(struct worker *w, const char *what)
 	log_warning("worker %u: no memory for a %s: clients are answered 503", w->index, what);
 }
 
-void worker_adopt(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
-		  uint64_t opened_ns)
+void worker_adopt(struct worker *w, const struct accepted *a)
 {
 	worker_clock(w);
-	if (!client_new(w, fd, local, peer, opened_ns, worker_over_limit(w)))
+	if (!client_new(w, a, worker_over_limit(w)))
 		atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 }
 
@@ -206,7 +205,7 @@ static void worker_handle(struct worker *w, struct worker_message *m)
 			atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 			break;
 		}
-		worker_adopt(w, m->fd, &m->local, &m->peer, m->opened_ns);
+		worker_adopt(w, &m->conn);
 		break;
 	case WORKER_MSG_ACCEPT:
 		if (w->acceptor != NULL)
@@ -435,6 +434,15 @@ static bool worker_inboxes(struct worker *w)
 	return w->inbox != NULL && w->inbox_other != NULL;
 }
 
+static bool worker_speaks_tls(const struct config *cfg)
+{
+	bool tls = cfg->proxy.backend.tls;
+
+	for (uint32_t i = 0; i < cfg->proxy.listen_count; i++)
+		tls |= cfg->proxy.listen[i].tls;
+	return tls;
+}
+
 struct worker *worker_new(unsigned index, struct worker_shared *shared)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -468,6 +476,11 @@ struct worker *worker_new(unsigned index, struct worker_shared *shared)
 	w->log = access_writer_new(shared->log);
 	if (w->tap == NULL || w->log == NULL)
 		goto fail;
+	if (worker_speaks_tls(w->cfg)) {
+		w->tls_io = tls_io_new(w->tap);
+		if (w->tls_io == NULL)
+			goto fail;
+	}
 	return w;
 fail:
 	log_error("worker %u: no memory or no event loop", index);
@@ -516,6 +529,7 @@ void worker_free(struct worker *w)
 	if (w->spare_relay != NULL)
 		relay_destroy(w->spare_relay);
 	acceptor_free(w->acceptor);
+	tls_io_free(w->tls_io);
 	tls_context_unref(w->tls);
 	tap_free(w->tap);
 	access_writer_free(w->log);

@@ -12,9 +12,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/addr.h"
 #include "common/attrib.h"
 #include "config/config.h"
+#include "proxy/accepted.h"
 #include "proxy/access_log.h"
 #include "proxy/buf.h"
 #include "proxy/conn.h"
@@ -55,7 +55,7 @@ enum worker_stop {
 };
 
 enum worker_message_kind {
-	WORKER_MSG_CONN,     /* fd, local, peer, opened_ns: a client */
+	WORKER_MSG_CONN,     /* conn: a client */
 	WORKER_MSG_ACCEPT,   /* begin to accept */
 	WORKER_MSG_TAP,      /* fd: a tracer's end */
 	WORKER_MSG_RESOLVED, /* the backend's addresses changed */
@@ -68,9 +68,7 @@ struct worker_message {
 	enum worker_message_kind kind;
 	int fd;
 	bool with_secrets; /* of a tap */
-	uint64_t opened_ns;
-	struct addr local;
-	struct addr peer;
+	struct accepted conn;
 	struct tls_context *tls;
 };
 
@@ -111,6 +109,7 @@ struct worker {
 	uint32_t good_addr; /* of the backend's, the one that took a connection last */
 	struct timeouts timeouts;
 	struct tap *tap;
+	struct tls_io *tls_io; /* NULL: nothing of this worker speaks TLS */
 	struct access_writer *log;
 
 	struct event inbox_event;
@@ -146,8 +145,7 @@ void worker_free(struct worker *w);
 bool worker_post(struct worker *w, const struct worker_message *m);
 
 /* Take over an accepted socket. In the worker's thread. */
-void worker_adopt(struct worker *w, int fd, const struct addr *local, const struct addr *peer,
-		  uint64_t opened_ns);
+void worker_adopt(struct worker *w, const struct accepted *a);
 
 /* Read the clock into w->now_ns. */
 uint64_t worker_clock(struct worker *w);

@@ -395,9 +395,9 @@ Test(access_line, fragment)
 	const struct addr local = sample_addr("[fe80::1%2]:8585"), peer = sample_addr("10.1.2.3:4");
 	const char expected[] = "\"local\":\"[fe80::1%2]:8585\",\"peer\":\"10.1.2.3:4\","
 				"\"opened\":\"1970-01-01T00:00:01.000000002Z\",\"tls\":null";
-	size_t len = access_fragment(&local, &peer, 1000000002, text, sizeof(text));
+	size_t len = access_fragment(&local, &peer, 1000000002, NULL, text, sizeof(text));
 
 	cr_assert_eq(len, sizeof(expected) - 1);
 	cr_expect_eq(memcmp(text, expected, len), 0);
-	cr_expect_eq(access_fragment(&local, &peer, 1000000002, text, len - 1), 0);
+	cr_expect_eq(access_fragment(&local, &peer, 1000000002, NULL, text, len - 1), 0);
 }

@@ -31,7 +31,7 @@ static inline struct addr sample_addr(const char *text)
 
 static inline struct access_text sample_fragment(const struct leg_record *leg, char out[256])
 {
-	size_t len = access_fragment(&leg->local, &leg->peer, leg->opened_ns, out, 256);
+	size_t len = access_fragment(&leg->local, &leg->peer, leg->opened_ns, NULL, out, 256);
 
 	cr_assert(len > 0);
 	return (struct access_text){out, len};
