@@ -3,7 +3,8 @@
  * live run.
  *
  * Files that it makes get their names when they are complete: what stood there before stays until
- * then, and may be an input.
+ * then, and may be an input. Key material of the inputs goes into the copy, and then nobody but its
+ * owner may read any of the files.
  */
 #include "trace/analyze.h"
 
@@ -46,7 +47,8 @@ struct analyze {
 	struct log_feed *log;   /* NULL: there is none */
 	struct match *match;    /* NULL: without a log */
 	uint64_t newest_ns;
-	bool is_over; /* the last packet has passed */
+	bool is_over;    /* the last packet has passed */
+	bool is_private; /* there are secrets in the inputs */
 	bool has_failed;
 };
 
@@ -116,7 +118,7 @@ static bool name_dump(struct analyze *a)
 	return true;
 }
 
-/* dir/name.part while it is written. */
+/* dir/name.part while it is written; the copy of the packets is private until then. */
 static bool part_path(const struct analyze *a, const char *name, char out[OUTPUTS_PATH_MAX])
 {
 	int len = snprintf(out, OUTPUTS_PATH_MAX, "%s/%s" PART_SUFFIX, a->out, name);
@@ -126,10 +128,11 @@ static bool part_path(const struct analyze *a, const char *name, char out[OUTPUT
 
 static void keep_part(struct analyze *a, const char *name)
 {
+	mode_t mode = a->is_private ? 0600 : outputs_public_mode();
 	char part[OUTPUTS_PATH_MAX], path[OUTPUTS_PATH_MAX];
 
 	if (!part_path(a, name, part) || !outputs_path(path, a->out, name) ||
-	    rename(part, path) == 0)
+	    (chmod(part, mode) == 0 && rename(part, path) == 0))
 		return;
 	log_error("%s: %s", path, strerror(errno));
 	a->has_failed = true;
@@ -161,14 +164,23 @@ static bool open_dump(struct analyze *a, struct pipeline_options *o)
 		return true;
 	if (!part_path(a, a->dump_name, path))
 		return complain(a, "--out: the path is too long");
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
-	if (fd >= 0)
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd >= 0 && fchmod(fd, 0600) == 0)
 		o->dump = pcapng_new(fd, APPLICATION_NAME);
 	if (o->dump != NULL)
 		return true;
 	log_error("%s: %s", path, strerror(errno));
 	a->has_failed = true;
 	return false;
+}
+
+static void on_secrets(void *arg, uint32_t type, const void *bytes, size_t len)
+{
+	struct analyze *a = arg;
+
+	a->is_private = true;
+	if (a->dump != NULL && !pcapng_secrets(a->dump, type, bytes, len))
+		a->has_failed = true; /* said when the file is closed */
 }
 
 static bool open_files(struct analyze *a)
@@ -181,6 +193,7 @@ static bool open_files(struct analyze *a)
 	a->merge = merge_open(a->o->captures, a->o->capture_count, err);
 	if (a->merge == NULL)
 		return complain(a, err);
+	merge_on_secrets(a->merge, on_secrets, a);
 	a->flows = open_lines(a, "flows.ndjson");
 	a->conns = a->flows != NULL ? open_lines(a, "conns.ndjson") : NULL;
 	if (a->conns != NULL && a->o->log == NULL)

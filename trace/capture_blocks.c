@@ -1,7 +1,8 @@
 /*
  * capture_blocks.c -- reads the blocks of pcapng (draft-ietf-opsawg-pcapng).
  *
- * Sections, interfaces and packets of all three kinds; other blocks are passed over without being
+ * Sections, interfaces, packets of all three kinds, and secrets if they are wanted; other blocks are
+ * passed over without being
  * held. Never follows a length that does not fit into its block.
  */
 #include "trace/capture_blocks.h"
@@ -15,6 +16,7 @@
 #define BLOCK_PACKET_SIMPLE  3
 #define BLOCK_PACKET         6
 #define BLOCK_JOURNAL        9
+#define BLOCK_SECRETS        10
 #define BLOCK_SYSDIG         0x204
 #define BLOCK_SYSDIG_2       0x216
 #define BLOCK_SYSDIG_2_LARGE 0x221
@@ -269,10 +271,27 @@ static enum capture_file_result read_simple_packet(struct capture_file *f, struc
 	return take_bytes(f, b, p, err);
 }
 
+/* ---- secrets ---- */
+
+static enum capture_file_result pass_secrets(struct capture_file *f, struct block *b,
+					     char err[CAPTURE_FILE_ERROR_MAX])
+{
+	uint32_t type = capture_file_u32(f, &b->body);
+	uint32_t len = capture_file_u32(f, &b->body);
+	const uint8_t *bytes = cursor_take(&b->body, len);
+
+	if (b->body.failed)
+		return capture_file_fail(f, err, "secrets longer than their block");
+	f->secrets(f->secrets_arg, type, bytes, len);
+	return CAPTURE_FILE_PACKET;
+}
+
 /* ---- blocks ---- */
 
-static bool is_known(uint32_t type)
+static bool is_known(const struct capture_file *f, uint32_t type)
 {
+	if (type == BLOCK_SECRETS)
+		return f->secrets != NULL;
 	return type == CAPTURE_BLOCK_SECTION || type == BLOCK_INTERFACE ||
 	       type == BLOCK_PACKET_OLD || type == BLOCK_PACKET_SIMPLE || type == BLOCK_PACKET;
 }
@@ -304,7 +323,7 @@ static enum capture_file_result read_block_head(struct capture_file *f, struct b
 	b->len = capture_file_u32(f, &c);
 	if (b->len < BLOCK_LEN_MIN || b->len % 4 != 0)
 		return capture_file_fail(f, err, "a block that says it is %u bytes long", b->len);
-	if (is_known(b->type) && b->len > CAPTURE_FILE_BLOCK_MAX)
+	if (is_known(f, b->type) && b->len > CAPTURE_FILE_BLOCK_MAX)
 		return capture_file_fail(f, err, "a block of %u bytes: the file is damaged",
 					 b->len);
 	return CAPTURE_FILE_PACKET;
@@ -333,7 +352,7 @@ enum capture_file_result capture_blocks_next(struct capture_file *f, struct pack
 
 	while ((r = read_block_head(f, &b, err)) == CAPTURE_FILE_PACKET) {
 		*p = (struct packet){0};
-		if (is_known(b.type) && read_block_body(f, &b, err) == CAPTURE_FILE_BROKEN)
+		if (is_known(f, b.type) && read_block_body(f, &b, err) == CAPTURE_FILE_BROKEN)
 			return CAPTURE_FILE_BROKEN;
 		if (b.type == CAPTURE_BLOCK_SECTION)
 			r = add_section(f, &b, err);
@@ -341,7 +360,9 @@ enum capture_file_result capture_blocks_next(struct capture_file *f, struct pack
 			r = add_interface(f, &b, err);
 		else if (b.type == BLOCK_PACKET_SIMPLE)
 			r = read_simple_packet(f, &b, p, err);
-		else if (is_known(b.type))
+		else if (b.type == BLOCK_SECRETS && f->secrets != NULL)
+			r = pass_secrets(f, &b, err);
+		else if (is_known(f, b.type))
 			r = read_packet(f, &b, p, err);
 		if (r == CAPTURE_FILE_BROKEN)
 			return r;

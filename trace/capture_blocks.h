@@ -29,8 +29,10 @@ struct capture_file {
 	bool broken;
 	uint8_t record_len; /* of pcap: the header before each packet */
 	uint32_t frame;
-	uint64_t item_at; /* offset of the packet or block at hand */
-	size_t passed;    /* bytes at the source that the last packet stands in */
+	uint64_t item_at;             /* offset of the packet or block at hand */
+	size_t passed;                /* bytes at the source that the last packet stands in */
+	capture_file_secrets secrets; /* NULL: nobody wants them */
+	void *secrets_arg;
 	struct capture_file_interface *interfaces;
 	unsigned interface_count;
 	unsigned interface_cap;

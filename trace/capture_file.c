@@ -271,6 +271,12 @@ enum capture_file_result capture_file_next(struct capture_file *f, struct packet
 	return f->blocks ? capture_blocks_next(f, p, err) : next_pcap(f, p, err);
 }
 
+void capture_file_on_secrets(struct capture_file *f, capture_file_secrets fn, void *arg)
+{
+	f->secrets = fn;
+	f->secrets_arg = arg;
+}
+
 unsigned capture_file_interfaces(const struct capture_file *f)
 {
 	return f->interface_count;

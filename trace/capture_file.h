@@ -24,6 +24,15 @@ struct capture_file *capture_file_open(const char *path,
 				       char err[CAPTURE_FILE_ERROR_MAX]) MUST_CHECK;
 void capture_file_close(struct capture_file *f);
 
+/*
+ * Key material that the file carries for what follows in it: its type (pcapng.h), and len bytes that
+ * are valid for the call.
+ */
+typedef void (*capture_file_secrets)(void *arg, uint32_t type, const void *bytes, size_t len);
+
+/* From now on f calls fn for what it passes; otherwise it is passed over. fn may be NULL. */
+void capture_file_on_secrets(struct capture_file *f, capture_file_secrets fn, void *arg);
+
 enum capture_file_result {
 	CAPTURE_FILE_PACKET,
 	CAPTURE_FILE_END,

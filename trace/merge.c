@@ -47,6 +47,8 @@ struct merge {
 	struct input *next; /* whose packet left the sorter last */
 	char **faults;
 	unsigned fault_count;
+	capture_file_secrets secrets; /* NULL: not wanted */
+	void *secrets_arg;
 };
 
 /* ---- faults ---------------------------------------------------------------------------------- */
@@ -254,6 +256,8 @@ static void begin_input(struct merge *m, struct input *in)
 		in->file = capture_file_open(in->path, err);
 	if (in->file == NULL)
 		add_fault(m, err);
+	else
+		capture_file_on_secrets(in->file, m->secrets, m->secrets_arg);
 	refill(m, in);
 }
 
@@ -294,6 +298,14 @@ struct merge *merge_open(char *const *paths, unsigned count, char err[CAPTURE_FI
 fail:
 	merge_close(m);
 	return NULL;
+}
+
+void merge_on_secrets(struct merge *m, capture_file_secrets fn, void *arg)
+{
+	m->secrets = fn;
+	m->secrets_arg = arg;
+	if (m->sorter == NULL && m->inputs[0].file != NULL)
+		capture_file_on_secrets(m->inputs[0].file, fn, arg);
 }
 
 void merge_close(struct merge *m)

@@ -26,6 +26,12 @@ struct merge *merge_open(char *const *paths, unsigned count,
 void merge_close(struct merge *m);
 
 /*
+ * Before the first packet: fn gets the key material of all files, before the packets that stand
+ * behind it in its file, and perhaps before others.
+ */
+void merge_on_secrets(struct merge *m, capture_file_secrets fn, void *arg);
+
+/*
  * The next packet; false: there is none any more. iface counts over all files; one that a file shares with an earlier
  * one, which is at its end, keeps its number. Of several files
  * frame is 0. A file that is broken ends there, and the others go on: merge_fault() tells.

@@ -19,6 +19,15 @@ bool outputs_path(char out[OUTPUTS_PATH_MAX], const char *dir, const char *name)
 	return len > 0 && len < OUTPUTS_PATH_MAX;
 }
 
+/* One thread only: for a moment nobody else may be creating files. */
+mode_t outputs_public_mode(void)
+{
+	mode_t mask = umask(077);
+
+	umask(mask);
+	return 0644 & ~mask;
+}
+
 bool outputs_make_dir(const char *dir, char err[OUTPUTS_ERROR_MAX])
 {
 	struct stat st;

@@ -5,6 +5,7 @@
 #define TRACE_OUTPUTS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "common/attrib.h"
 #include "trace/lines.h"
@@ -39,6 +40,9 @@ bool outputs_open_live(struct outputs *o, const struct outputs_options *with,
 
 /* Flush and close what is still open. */
 void outputs_close(struct outputs *o);
+
+/* What others may do with a file that is no secret: 0644 less the umask. */
+mode_t outputs_public_mode(void);
 
 /* dir/name. False: too long. */
 bool outputs_path(char out[OUTPUTS_PATH_MAX], const char *dir, const char *name) MUST_CHECK;

@@ -42,6 +42,17 @@ static void check_error(const char *err, size_t size)
 	assert(strstr(place, " unpacked: ") != NULL || strtoull(place + 7, NULL, 10) <= size);
 }
 
+/* All bytes are there. */
+static void check_secrets(void *arg, uint32_t type, const void *bytes, size_t len)
+{
+	uint8_t sum = (uint8_t)type;
+
+	(void)arg;
+	for (size_t i = 0; i < len; i++)
+		sum ^= ((const uint8_t *)bytes)[i];
+	sink = sum;
+}
+
 static void read_file(const char *path, size_t size)
 {
 	char err[CAPTURE_FILE_ERROR_MAX];
@@ -54,6 +65,7 @@ static void read_file(const char *path, size_t size)
 		check_error(err, size);
 		return;
 	}
+	capture_file_on_secrets(f, check_secrets, NULL);
 	while ((r = capture_file_next(f, &p, err)) == CAPTURE_FILE_PACKET) {
 		check_packet(f, &p, last_frame);
 		last_frame = p.frame;

@@ -102,6 +102,11 @@ static const struct {
 
 #define SEGMENTS (sizeof(segments) / sizeof(*segments))
 
+/* Before this segment secrets stand in the captures; 0: in none. */
+static unsigned secrets_before;
+
+static const char secrets[] = "CLIENT_RANDOM 0123 4567\n";
+
 /* Those of the segments for which the bit is set. */
 static void write_capture(const char *path, const char *iface, unsigned which)
 {
@@ -126,6 +131,9 @@ static void write_capture(const char *path, const char *iface, unsigned which)
 
 		if ((which >> n & 1) == 0)
 			continue;
+		if (n > 0 && n == secrets_before)
+			cr_assert(pcapng_secrets(w, PCAPNG_SECRETS_TLS, secrets,
+						 sizeof(secrets) - 1));
 		p.cap_len = p.wire_len = frame_write(&seg, frame);
 		cr_assert(pcapng_packet(w, &p, NULL, 0));
 	}
@@ -244,6 +252,99 @@ Test(analyze, exchanges_that_the_capture_was_not_there_for_have_no_line, .init =
 	write_capture(in("in/dump.pcapng"), "eth0", ALL);
 	cr_expect_eq(analyze(in("in/proxy.ndjson"), in("in/dump.pcapng"), NULL, in("out")), 0);
 	expect_flows(in("out/flows.ndjson"), "dump.pcapng");
+}
+
+/* ---- secrets in the inputs ------------------------------------------------------------------- */
+
+static void note_secrets(void *arg, uint32_t type, const void *bytes, size_t len)
+{
+	unsigned *seen = arg;
+
+	cr_expect_eq(type, PCAPNG_SECRETS_TLS);
+	cr_expect_eq(len, sizeof(secrets) - 1);
+	cr_expect_eq(memcmp(bytes, secrets, len), 0);
+	(*seen)++;
+}
+
+/* How many packets stand before the only secrets of a file. */
+static unsigned packets_before_secrets(const char *path)
+{
+	char err[CAPTURE_FILE_ERROR_MAX];
+	struct capture_file *f = capture_file_open(path, err);
+	unsigned count = 0, before = 0, seen = 0;
+	struct packet p;
+
+	cr_assert_not_null(f, "%s", err);
+	capture_file_on_secrets(f, note_secrets, &seen);
+	while (capture_file_next(f, &p, err) == CAPTURE_FILE_PACKET) {
+		before += seen == 0;
+		count++;
+	}
+	cr_expect_eq(seen, 1);
+	cr_expect_eq(count, SEGMENTS);
+	capture_file_close(f);
+	return before;
+}
+
+static unsigned mode_of(const char *path)
+{
+	struct stat st;
+
+	cr_assert_eq(stat(path, &st), 0, "%s", path);
+	return st.st_mode & 07777;
+}
+
+static void expect_modes(const char *dump, unsigned mode)
+{
+	cr_expect_eq(mode_of(in(dump)), mode, "%o", mode_of(in(dump)));
+	cr_expect_eq(mode_of(in("out/flows.ndjson")), mode);
+	cr_expect_eq(mode_of(in("out/conns.ndjson")), mode);
+	cr_expect_eq(mode_of(in("out/proxy.ndjson")), mode);
+}
+
+Test(analyze, secrets_are_copied_to_their_place_and_nobody_else_may_read_them, .init = make_folder,
+     .fini = remove_folder)
+{
+	mode_t mask = umask(0);
+
+	secrets_before = 3;
+	write_log(in("in/access.ndjson"), "");
+	write_capture(in("in/x.pcapng"), "eth0", ALL);
+	cr_assert_eq(mkdir(in("out"), 0755), 0);
+	write_text(in("out/flows.ndjson"), "of before\n");
+	write_text(in("out/x.pcapng"), "of before\n");
+	write_text(in("out/x.pcapng.part"), "of a run that was ended\n");
+	cr_expect_eq(mode_of(in("out/x.pcapng")), 0666);
+	cr_expect_eq(analyze(in("in/access.ndjson"), in("in/x.pcapng"), NULL, in("out")), 0);
+	expect_flows(in("out/flows.ndjson"), "x.pcapng");
+	cr_expect_eq(packets_before_secrets(in("out/x.pcapng")), 3);
+	expect_modes("out/x.pcapng", 0600);
+	umask(mask);
+}
+
+Test(analyze, secrets_of_one_capture_among_several, .init = make_folder, .fini = remove_folder)
+{
+	write_log(in("in/proxy.ndjson"), "");
+	write_capture(in("in/client.pcapng"), "eth0", 0x2d);
+	secrets_before = 4;
+	write_capture(in("in/server.pcapng"), "eth1", ALL & ~0x2dU);
+	cr_expect_eq(analyze(in("in/proxy.ndjson"), in("in/server.pcapng"), in("in/client.pcapng"),
+			     in("out")),
+		     0);
+	cr_expect_leq(packets_before_secrets(in("out/dump.pcapng")), 4);
+	expect_modes("out/dump.pcapng", 0600);
+}
+
+Test(analyze, without_secrets_files_are_as_the_umask_says, .init = make_folder,
+     .fini = remove_folder)
+{
+	mode_t mask = umask(026);
+
+	write_log(in("in/access.ndjson"), "");
+	write_capture(in("in/x.pcapng"), "eth0", ALL);
+	cr_expect_eq(analyze(in("in/access.ndjson"), in("in/x.pcapng"), NULL, in("out")), 0);
+	expect_modes("out/x.pcapng", 0640);
+	umask(mask);
 }
 
 static void cut(const char *path, long by)
