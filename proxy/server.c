@@ -100,7 +100,7 @@ static void on_reopen_signal(evutil_socket_t sig, short what, void *arg)
 static void server_reload(struct server *s)
 {
 	char err[CONFIG_ERROR_MAX];
-	struct tls_context *fresh = tls_context_load(s->cfg, err);
+	struct tls_context *fresh = tls_context_reload(s->shared.tls, s->cfg, err);
 
 	if (fresh == NULL) {
 		log_error("%s; the stores that were read before stay in use", err);

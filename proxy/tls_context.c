@@ -17,9 +17,11 @@
 #include "common/log.h"
 #include "proxy/tls_cert.h"
 #include "proxy/tls_context_parts.h"
+#include "proxy/tls_tickets.h"
 
 struct tls_context {
 	atomic_uint refs;
+	struct tls_tickets *tickets;
 	SSL_CTX *server;           /* NULL: no listener speaks TLS */
 	SSL_CTX *client;           /* NULL: the backend does not */
 	char sni[CONFIG_NAME_MAX]; /* what to ask the backend for; empty: nothing */
@@ -191,7 +193,8 @@ static void warn(const struct tls_material *m)
 			    cfg->proxy.backend.authority);
 }
 
-struct tls_context *tls_context_load(const struct config *cfg, char err[CONFIG_ERROR_MAX])
+static struct tls_context *context_load(const struct config *cfg, struct tls_tickets *tickets,
+					char err[CONFIG_ERROR_MAX])
 {
 	struct tls_material m = {.cfg = cfg};
 	struct tls_context *t;
@@ -200,11 +203,15 @@ struct tls_context *tls_context_load(const struct config *cfg, char err[CONFIG_E
 	if (!is_wanted(cfg))
 		return tls_context_ref(&nothing);
 	t = calloc(1, sizeof(*t));
-	if (t == NULL) {
+	if (t != NULL)
+		t->tickets = tickets != NULL ? tls_tickets_ref(tickets) : tls_tickets_new();
+	if (t == NULL || t->tickets == NULL) {
+		free(t);
 		tls_settings_fail(err, "[tls]");
 		return NULL;
 	}
 	atomic_init(&t->refs, 1);
+	m.tickets = t->tickets;
 	fine = read_keystores(&m, err) && read_truststore(&m, err) && make_anchors(&m, err) &&
 	       build(t, &m, err);
 	if (fine)
@@ -214,6 +221,17 @@ struct tls_context *tls_context_load(const struct config *cfg, char err[CONFIG_E
 		return t;
 	tls_context_unref(t);
 	return NULL;
+}
+
+struct tls_context *tls_context_load(const struct config *cfg, char err[CONFIG_ERROR_MAX])
+{
+	return context_load(cfg, NULL, err);
+}
+
+struct tls_context *tls_context_reload(struct tls_context *old, const struct config *cfg,
+				       char err[CONFIG_ERROR_MAX])
+{
+	return context_load(cfg, old->tickets, err);
 }
 
 struct tls_context *tls_context_ref(struct tls_context *t)
@@ -229,6 +247,7 @@ void tls_context_unref(struct tls_context *t)
 		return;
 	SSL_CTX_free(t->server);
 	SSL_CTX_free(t->client);
+	tls_tickets_unref(t->tickets);
 	free(t);
 }
 

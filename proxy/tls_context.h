@@ -21,6 +21,10 @@ struct ssl_st;
 struct tls_context *tls_context_load(const struct config *cfg,
 				     char err[CONFIG_ERROR_MAX]) MUST_CHECK;
 
+/* The same again, later: sessions that began with old can be resumed with the new one. */
+struct tls_context *tls_context_reload(struct tls_context *old, const struct config *cfg,
+				       char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
 /* Any thread. The last one frees it; NULL is fine. */
 struct tls_context *tls_context_ref(struct tls_context *t);
 void tls_context_unref(struct tls_context *t);

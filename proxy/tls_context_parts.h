@@ -12,6 +12,7 @@
 #include "proxy/tls_store.h"
 
 struct ssl_ctx_st;
+struct tls_tickets;
 struct x509_store_st;
 
 /* Everything that was read. */
@@ -20,6 +21,7 @@ struct tls_material {
 	struct tls_store *keystores[CONFIG_STORES_MAX]; /* as many as cfg names */
 	struct tls_store *trust;                        /* NULL: none was given */
 	struct x509_store_st *anchors;                  /* of trust */
+	struct tls_tickets *tickets;
 };
 
 /* What both sides have in common: versions, ciphers, curves, what is never done. */
@@ -37,6 +39,9 @@ bool tls_settings_identity(struct ssl_ctx_st *ctx, const struct tls_material *m,
 
 /* "what: OpenSSL's reason" to err; empties its queue. Returns false. */
 bool tls_settings_fail(char err[CONFIG_ERROR_MAX], const char *what);
+
+/* Have ctx resume sessions by tickets that t's keys seal; it keeps a reference. */
+bool tls_resume_install(struct ssl_ctx_st *ctx, struct tls_tickets *t) MUST_CHECK;
 
 /* For the listeners: the context that every connection begins with; it knows the others. */
 struct ssl_ctx_st *tls_server_new(const struct tls_material *m,

@@ -201,12 +201,10 @@ static SSL_CTX *context_new(const struct tls_material *m)
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (ctx == NULL || !tls_settings_apply(ctx, m->cfg) || !set_dh(ctx) ||
-	    !set_client_auth(ctx, m)) {
+	    !set_client_auth(ctx, m) || !tls_resume_install(ctx, m->tickets)) {
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
-	/* Tickets alone: nothing of a session is kept here. */
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
