@@ -52,7 +52,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	enum tls_ticket_state state = TLS_TICKET_UNKNOWN;
 	uint64_t now_ns = clock_mono_ns();
 	struct tls_ticket_key key;
-	int result = 0;
+	bool renew;
 
 	if (seal && RAND_bytes(iv, IV_BYTES) > 0 && tls_tickets_seal(t, now_ns, &key)) {
 		memcpy(name, key.name, sizeof(key.name));
@@ -60,10 +60,14 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	} else if (!seal) {
 		state = tls_tickets_open(t, now_ns, name, &key);
 	}
-	if (state != TLS_TICKET_UNKNOWN && prepare(&key, iv, cipher, mac, seal))
-		result = state == TLS_TICKET_RENEW ? 2 : 1;
+	if (state != TLS_TICKET_UNKNOWN && !prepare(&key, iv, cipher, mac, seal))
+		state = TLS_TICKET_UNKNOWN;
 	OPENSSL_cleanse(&key, sizeof(key));
-	return result;
+	if (state == TLS_TICKET_UNKNOWN)
+		return 0;
+	/* With TLS 1.3 a client uses a ticket once (RFC 8446 appendix C.4). */
+	renew = state == TLS_TICKET_RENEW || SSL_version(ssl) >= TLS1_3_VERSION;
+	return !seal && renew ? 2 : 1;
 }
 
 bool tls_resume_install(SSL_CTX *ctx, struct tls_tickets *t)
