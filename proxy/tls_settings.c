@@ -45,6 +45,8 @@ bool tls_settings_apply(SSL_CTX *ctx, const struct config *cfg)
 	SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
 	if (cfg->trace.secrets == CONFIG_SECRETS_ON)
 		SSL_CTX_set_keylog_callback(ctx, tls_keylog);
+	if (cfg->trace.secrets == CONFIG_SECRETS_ON)
+		SSL_CTX_set_keylog_callback(ctx, tls_keylog);
 	return SSL_CTX_set_min_proto_version(ctx, only_13 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) &&
 	       SSL_CTX_set_max_early_data(ctx, 0) && SSL_CTX_set_recv_max_early_data(ctx, 0) &&
