@@ -2,7 +2,8 @@
 #
 # Targets
 #   all       the two programs: build/flowproxy and build/flowtrace (the default)
-#   demo      install what is missing, build, and show four SOAP requests down to their TCP segments
+#   demo      install what is missing, build, and show four SOAP requests down to their TCP segments;
+#             TLS=1  over HTTPS on both legs, with a dump that opens decrypted
 #   test      install what is missing, build, run unit, flow and (briefly) fuzz tests
 #   unit      unit tests alone;            T=trace       one folder
 #   flow      flow tests alone;            T=early_response  one situation
@@ -34,6 +35,7 @@ JOBS ?= $(shell nproc)
 FUZZ_S ?= 30
 BUILD ?= build$(if $(SANITIZE),-$(SANITIZE))
 T ?=
+TLS ?=
 V ?=
 
 comma := ,
@@ -279,9 +281,9 @@ run_tests = tests/run --build $(abspath $(BUILD)) --jobs $(JOBS) $(if $(SANITIZE
 	$(if $(T),--only $(T)) --fuzz-seconds
 
 demo:
-	@scripts/install-deps build demo
+	@scripts/install-deps build demo $(if $(TLS),demo-tls)
 	@+$(submake) all $(filter $(BUILD)/tools/currency-backend,$(TOOL_PROGRAMS))
-	@FLOWPROXY_BUILD=$(abspath $(BUILD)) scripts/demo
+	@FLOWPROXY_BUILD=$(abspath $(BUILD)) scripts/demo $(if $(TLS),--tls)
 
 test:
 	@scripts/install-deps build demo test

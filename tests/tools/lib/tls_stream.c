@@ -23,6 +23,22 @@ struct tls_stream {
 	bool failed;
 };
 
+/* http/1.1 for who asks; who asks for other protocols only gets none. */
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+		       const unsigned char *in, unsigned in_len, void *arg)
+{
+	static const unsigned char ours[] = "\x08http/1.1";
+	unsigned char *chosen = NULL;
+
+	(void)ssl;
+	(void)arg;
+	if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_NOACK;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
 struct tls_server *tls_server_new(const char *program, const char *cert, const char *key)
 {
 	struct tls_server *s = calloc(1, sizeof(*s));
@@ -37,6 +53,7 @@ struct tls_server *tls_server_new(const char *program, const char *cert, const c
 		tls_server_free(s);
 		return NULL;
 	}
+	SSL_CTX_set_alpn_select_cb(s->ctx, choose_alpn, NULL);
 	return s;
 }
 
