@@ -18,6 +18,7 @@
 #include "trace/ladder.h"
 #include "trace/packet.h"
 #include "trace/story_facts.h"
+#include "trace/story_tls.h"
 
 #define GAPS_MAX     6
 #define GAP_TEXT     96
@@ -154,6 +155,7 @@ static void tell_handshake(struct story *t, const struct story_conn *c, bool who
 	screen_line_end(&line);
 	if (h->there && whole)
 		print_segments(t, &h->frames);
+	story_tls_handshake(t->screen, &c->row.tls);
 }
 
 static void tell_establishment(struct story *t)
@@ -272,6 +274,7 @@ static void tell_reuse(const struct story *t)
 		f->conn_count - clients, plural(f->conn_count - clients));
 	for (unsigned i = clients; i < f->conn_count; i++)
 		tell_reuse_of(t, &f->conns[i]);
+	story_tls_costs(t->screen, f);
 }
 
 /* ---- 4. piggybacked ACKs ---- */

@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 struct tls_server {
 	SSL_CTX *ctx;
@@ -85,13 +88,15 @@ static bool stream_wait(struct tls_stream *t, int result, int ms)
 struct tls_stream *tls_stream_accept(struct tls_server *s, int fd, int ms)
 {
 	struct tls_stream *t = calloc(1, sizeof(*t));
-	int flags = fcntl(fd, F_GETFL), n;
+	int flags = fcntl(fd, F_GETFL), one = 1, n;
 
 	if (t == NULL)
 		return NULL;
 	t->ssl = SSL_new(s->ctx);
+	/* Else the first answer waits for the ACK of the tickets behind the handshake. */
 	if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1 || flags < 0 ||
-	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0) {
 		tls_stream_free(t);
 		return NULL;
 	}
