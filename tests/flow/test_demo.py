@@ -4,7 +4,6 @@ what it says when it cannot run."""
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 
 import pytest
@@ -13,22 +12,12 @@ import capture
 import log
 import stack
 import trace
+from demo_run import DEMO, SECTIONS, check_screen, demo, packets, section
 
-DEMO = os.path.join(stack.ROOT, "scripts", "demo")
-SECTIONS = ["1. Connection establishment", "2. Data transfer", "3. Reuse of backend connections",
-            "4. Piggybacked ACKs", "5. Termination", "6. The files, and how to look further"]
 PART = re.compile(r"    (\w+) -> (\w+) +(request|response) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)"
                   r" +[\d.]+ [um]?s( \*)?\Z")
 SEGMENT = re.compile(r"    frame (\d+) +\d+\.\d{3} ms  (\w+) -> (\w+) +(\[[A-Z,]+\]) +seq (\d+)"
                      r"(?: ack (\d+))?\Z")
-
-
-def demo(*arguments, status=0, prefix=(), env=None):
-    done = subprocess.run([*prefix, DEMO, *map(str, arguments)], capture_output=True, text=True,
-                          timeout=110, check=False, cwd="/",
-                          env={**os.environ, "FLOWPROXY_BUILD": stack.BUILD, **(env or {})})
-    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +29,9 @@ def run(tmp_path_factory):
     return demo("--out", out, "--port", 0).stdout, str(out)
 
 
-def packets(folder):
-    return {int(p["frame.number"]): p for p in capture.tshark_fields(
-        trace.dump_of(folder), "frame.number", "tcp.seq", "tcp.len", "tcp.ack", "tcp.nxtseq",
-        "tcp.flags.str", "tcp.srcport", "frame.comment")}
-
-
-def section(text, number):
-    """The lines of one section."""
-    lines = text.splitlines()
-    starts = [next(i for i, line in enumerate(lines) if line.startswith(s)) for s in SECTIONS]
-    return lines[starts[number - 1]:(starts + [len(lines)])[number]]
-
-
 def test_it_fits_the_screen_and_has_every_section(run):
     text, _ = run
-    at = [text.index("\n" + heading) for heading in SECTIONS]
-    assert at == sorted(at)
-    assert "\x1b" not in text
-    lines = text.splitlines()
-    assert len(lines) < 90
-    for line in lines:
-        assert len(line) <= 100 or "/" in line, line  # names of folders are as long as they are
+    check_screen(text, SECTIONS, 90)
 
 
 def test_the_service_answered(run):

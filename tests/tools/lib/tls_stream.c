@@ -137,10 +137,10 @@ int tls_stream_write(struct tls_stream *t, const char *data, size_t len, int ms)
 	return -1;
 }
 
+/* Who has said the same reads no more: another byte would be answered by a reset. */
 void tls_stream_end(struct tls_stream *t)
 {
-	if (!t->failed && SSL_is_init_finished(t->ssl) &&
-	    !(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN))
+	if (!t->failed && SSL_is_init_finished(t->ssl) && SSL_get_shutdown(t->ssl) == 0)
 		(void)SSL_shutdown(t->ssl);
 	ERR_clear_error();
 }

@@ -32,7 +32,7 @@ ssize_t tls_stream_read(struct tls_stream *t, char *data, size_t len, int ms) MU
 /* All of it within ms for each wait, or -1. */
 int tls_stream_write(struct tls_stream *t, const char *data, size_t len, int ms) MUST_CHECK;
 
-/* Tell the peer, by close_notify, that no more will come. */
+/* Tell the peer, by close_notify, that no more will come; nothing when it has told us. */
 void tls_stream_end(struct tls_stream *t);
 
 /* NULL is fine. The socket is left open. */
