@@ -113,13 +113,13 @@ static void write_touch(const struct touch *t, struct comments *out)
 	char *text = out->text[out->count], *p = text;
 
 	if (out->ids != NULL)
-		note_id(out->ids, t->x->x.id);
+		note_id(out->ids, t->x->id);
 	if (out->count == COMMENTS_MAX) {
 		out->more++;
 		return;
 	}
 	p = PUT(p, "req=");
-	p = put_hex64(p, t->x->x.id);
+	p = put_hex64(p, t->x->id);
 	p = put_bytes(p, middle->text, middle->len);
 	if (!t->is_ack) {
 		p = put_decimal(p, t->from - t->first);
@@ -151,7 +151,7 @@ static void write_more(struct comments *out)
 static inline bool part_bounds(const struct conn_use *u, enum tap_leg leg, enum part_kind kind,
 			       uint64_t *first, uint64_t *past)
 {
-	const struct byte_range *r = leg_range(u->leg, kind);
+	const struct byte_range *r = use_range(u, kind);
 
 	if (!byte_range_exists(r))
 		return false;
@@ -276,7 +276,7 @@ static bool write_within(const struct conn *c, bool ours, uint32_t i, const stru
 			  .is_ack = s->is_ack,
 			  .from = s->from,
 			  .to = s->to};
-	const struct byte_range *r = leg_range(u->leg, t.kind);
+	const struct byte_range *r = use_range(u, t.kind);
 
 	if (u->x->open_parts != 0 || s->from < r->first || s->to > r->past || s->to <= s->from)
 		return false;

@@ -39,17 +39,17 @@ static bool conn_reserve_use(struct conn *c)
 	return true;
 }
 
-bool conn_add_use(struct conn *c, struct exchange *x, struct leg_record *leg)
+bool conn_add_use(struct conn *c, const struct conn_use *use)
 {
 	uint32_t i = c->use_count;
 
 	if (!conn_reserve_use(c))
 		return false;
-	for (; i > 0 && conn_use(c, i - 1)->leg->nth > leg->nth; i--)
+	for (; i > 0 && conn_use(c, i - 1)->nth > use->nth; i--)
 		*conn_use(c, i) = *conn_use(c, i - 1);
-	*conn_use(c, i) = (struct conn_use){.x = x, .leg = leg};
+	*conn_use(c, i) = *use;
 	c->use_count++;
-	c->last_nth = MAX(c->last_nth, leg->nth);
+	c->last_nth = MAX(c->last_nth, use->nth);
 	__builtin_prefetch(conn_use(c, c->use_count + 3), 1); /* where the next one will stand */
 	return true;
 }
@@ -74,6 +74,24 @@ void conn_remove_use(struct conn *c, const struct exchange *x)
 		memmove(conn_use(c, i), conn_use(c, i + 1), (c->use_count - i) * sizeof(*c->uses));
 	if (c->use_count == 0)
 		c->use_head = 0;
+}
+
+const struct conn_use *conn_find_use(const struct conn *c, uint32_t nth, uint64_t id)
+{
+	uint32_t low = 0, high = c->use_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (conn_use(c, middle)->nth < nth)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < c->use_count && conn_use(c, low)->nth == nth; low++)
+		if (conn_use(c, low)->x->id == id)
+			return conn_use(c, low);
+	return NULL;
 }
 
 /* Memory for the ids is a convenience: without it the list is short. */
@@ -135,7 +153,7 @@ uint64_t conn_told_past(const struct conn *c, bool ours)
 		if (u->x->open_parts != 0 && part_is_open(u->x, c->leg, ours))
 			return UINT64_MAX;
 		for (unsigned k = 0; k < way->count; k++)
-			past = MAX(past, byte_range_past(leg_range(u->leg, way->kinds[k])));
+			past = MAX(past, byte_range_past(use_range(u, way->kinds[k])));
 	}
 	return past;
 }

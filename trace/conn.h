@@ -20,11 +20,17 @@ struct tls_finding;
 struct track;
 struct unanchored;
 
-/* An exchange on a connection: leg points into x->x. */
+/* An exchange on a connection. */
 struct conn_use {
 	struct exchange *x;
-	struct leg_record *leg;
+	uint32_t nth;
+	uint32_t which; /* of x's legs: as exchange_range() */
 };
+
+static inline const struct byte_range *use_range(const struct conn_use *u, enum part_kind kind)
+{
+	return exchange_range(u->x, u->which, kind);
+}
 
 struct conn {
 	uint32_t run;
@@ -76,9 +82,12 @@ static inline struct conn_use *conn_use(const struct conn *c, uint32_t i)
 	return &c->uses[c->use_head + i];
 }
 
-/* The exchange is on c, with this leg. False: no memory, nothing changed. */
-bool conn_add_use(struct conn *c, struct exchange *x, struct leg_record *leg) MUST_CHECK;
+/* The exchange is on c. False: no memory, nothing changed. */
+bool conn_add_use(struct conn *c, const struct conn_use *use) MUST_CHECK;
 void conn_remove_use(struct conn *c, const struct exchange *x);
+
+/* The use with that place on the connection and that id, or NULL. */
+const struct conn_use *conn_find_use(const struct conn *c, uint32_t nth, uint64_t id) MUST_CHECK;
 
 /* An exchange was given out. */
 void conn_note_id(struct conn *c, uint64_t id);

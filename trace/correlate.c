@@ -35,6 +35,7 @@ struct correlate *correlate_new(struct flow_table *flows, const struct correlate
 	c->flows = flows;
 	TAILQ_INIT(&c->unnamed);
 	TAILQ_INIT(&c->closing);
+	exchange_room(&c->record);
 	c->ledger = ledger_new(&calls);
 	if (c->ledger == NULL) {
 		free(c);
@@ -259,7 +260,7 @@ void correlate_begin(struct correlate *c, uint32_t run, const struct tap_begin *
 
 void correlate_await(struct correlate *c, struct exchange *x, uint64_t due_ns)
 {
-	if (due_push(&c->due, due_ns, x->x.id, x))
+	if (due_push(&c->due, due_ns, x->id, x))
 		return;
 	c->count.lost++;
 	ledger_give_out(c->ledger, x);
@@ -311,24 +312,25 @@ static void place_leg(struct correlate *c, const struct exchange *x, const struc
 		return;
 	p->is_last = conn->last_nth <= leg->nth;
 	p->from_packets = c->o.reads_http;
-	t = track_resolve(c->flows, conn, x->x.start_ns, until_ns);
+	t = track_resolve(c->flows, conn, x->start_ns, until_ns);
 	if (t == NULL)
 		return;
 	p->flow = t->flow;
 	p->our_side = track_our_side(t, conn);
 }
 
-static void place_legs(struct correlate *c, const struct exchange *x, uint64_t until_ns,
-		       struct finding_places *p)
+/* r is what is known of x. */
+static void place_legs(struct correlate *c, const struct exchange *x,
+		       const struct exchange_record *r, uint64_t until_ns, struct finding_places *p)
 {
 	*p = (struct finding_places){.client.which = TAP_CLIENT, .backend.which = TAP_BACKEND};
-	place_leg(c, x, &x->x.client, x->conn[TAP_CLIENT], until_ns, &p->client);
-	place_leg(c, x, &x->x.backend, x->conn[TAP_BACKEND], until_ns, &p->backend);
-	for (unsigned i = 0; i < x->x.tries_count; i++) {
-		const struct leg_record *leg = &x->x.tries[i].leg;
+	place_leg(c, x, &r->client, x->conn[TAP_CLIENT], until_ns, &p->client);
+	place_leg(c, x, &r->backend, x->conn[TAP_BACKEND], until_ns, &p->backend);
+	for (unsigned i = 0; i < r->tries_count; i++) {
+		const struct leg_record *leg = &r->tries[i].leg;
 
 		p->tries[i].which = TAP_BACKEND;
-		place_leg(c, x, leg, ledger_conn(c->ledger, x->x.run, leg->conn), until_ns,
+		place_leg(c, x, leg, ledger_conn(c->ledger, x->run, leg->conn), until_ns,
 			  &p->tries[i]);
 	}
 }
@@ -337,15 +339,15 @@ static void place_legs(struct correlate *c, const struct exchange *x, uint64_t u
  * Find out when x settles, or a moment before which it does not. What ended with its client's
  * connection is waited for until the packets show that end; others no longer than a minute.
  */
-static void settle(struct correlate *c, struct exchange *x)
+static void settle(struct correlate *c, struct exchange *x, const struct exchange_record *r)
 {
 	uint64_t limit_ns = later(x->end_ns, SETTLED_MAX_NS);
 	struct finding_places places;
 	uint64_t done_ns;
 
-	place_legs(c, x, later(x->end_ns, c->o.hold_ns), &places);
-	done_ns = finding_done_ns(&x->x, &places, later(x->end_ns, c->o.hold_ns));
-	if (finding_is_open_ended(&x->x, &places))
+	place_legs(c, x, r, later(x->end_ns, c->o.hold_ns), &places);
+	done_ns = finding_done_ns(r, &places, later(x->end_ns, c->o.hold_ns));
+	if (finding_is_open_ended(r, &places))
 		limit_ns = UINT64_MAX;
 	if (done_ns != 0) {
 		x->settled = true;
@@ -408,12 +410,12 @@ static uint64_t count_drops(const struct correlate *c, const struct finding *e)
 /* ---- what is needed no more ------------------------------------------------------------------ */
 
 /* Of one direction of a leg; UINT64_MAX: it has none there. */
-static uint64_t first_byte(const struct leg_record *leg, const struct part_way *way)
+static uint64_t first_byte(const struct conn_use *u, const struct part_way *way)
 {
 	uint64_t first = UINT64_MAX;
 
 	for (unsigned k = 0; k < way->count; k++) {
-		const struct byte_range *r = leg_range(leg, way->kinds[k]);
+		const struct byte_range *r = use_range(u, way->kinds[k]);
 
 		if (byte_range_exists(r))
 			first = MIN(first, r->first);
@@ -432,7 +434,7 @@ static uint64_t first_needed(const struct conn *conn, bool ours)
 
 	/* The first that has any bytes this way: each has its own behind those before it. */
 	for (uint32_t i = 0; i < conn->use_count && next == UINT64_MAX; i++)
-		next = first_byte(conn_use(conn, i)->leg, part_way(conn->leg, ours));
+		next = first_byte(conn_use(conn, i), part_way(conn->leg, ours));
 	return MIN(first, next);
 }
 
@@ -444,8 +446,7 @@ void correlate_pass(struct correlate *c, struct track *t, unsigned side, uint64_
 		bool ours = conn != NULL && track_our_side(t, conn) == side;
 
 		for (uint32_t i = 0; conn != NULL && i < conn->use_count; i++)
-			off = MIN(off,
-				  first_byte(conn_use(conn, i)->leg, part_way(conn->leg, ours)));
+			off = MIN(off, first_byte(conn_use(conn, i), part_way(conn->leg, ours)));
 	}
 	stream_forget(t->flow->side[side].stream, off);
 }
@@ -492,11 +493,12 @@ static void note_given(struct gave *g, struct conn *conn, const struct leg_recor
 }
 
 /* An end that was never told may have been among them. */
-static uint64_t count_tap_drops(const struct correlate *c, const struct exchange *x)
+static uint64_t count_tap_drops(const struct correlate *c, const struct exchange *x,
+				const struct exchange_record *r)
 {
-	bool is_told = strcmp(x->x.end, "tap-lost") != 0;
+	bool is_told = strcmp(r->end, "tap-lost") != 0;
 
-	return tap_losses_sum(&c->tap_losses, x->x.start_ns, is_told ? x->end_ns : UINT64_MAX);
+	return tap_losses_sum(&c->tap_losses, x->start_ns, is_told ? x->end_ns : UINT64_MAX);
 }
 
 /* The handshakes of its connections, before the streams may forget them. */
@@ -515,7 +517,7 @@ static void gather_tls(const struct correlate *c, const struct exchange *x,
 	}
 }
 
-static void give_out(struct correlate *c, struct exchange *x)
+static void give_out(struct correlate *c, struct exchange *x, const struct exchange_record *r)
 {
 	struct finding *e = &c->finding;
 	uint64_t settled_ns = x->settled_ns;
@@ -523,20 +525,20 @@ static void give_out(struct correlate *c, struct exchange *x)
 	struct finding_places places;
 	struct gave gave = {0};
 
-	place_legs(c, x, MIN(settled_ns, later(x->end_ns, c->o.hold_ns)), &places);
+	place_legs(c, x, r, MIN(settled_ns, later(x->end_ns, c->o.hold_ns)), &places);
 	places.losses = c->drops.count > 0 ? &losses : NULL;
 	gather_tls(c, x, &places);
-	finding_gather(e, &x->x, &places, x->end_ns, settled_ns);
+	finding_gather(e, r, &places, x->end_ns, settled_ns);
 	e->drops = count_drops(c, e);
-	e->tap_drops = c->tap_losses.count > 0 ? count_tap_drops(c, x) : 0;
+	e->tap_drops = c->tap_losses.count > 0 ? count_tap_drops(c, x, r) : 0;
 	c->o.exchange(c->o.arg, e);
 	c->count.exchanges++;
-	note_given(&gave, x->conn[TAP_CLIENT], &x->x.client);
-	note_given(&gave, x->conn[TAP_BACKEND], &x->x.backend);
-	for (unsigned i = 0; i < x->x.tries_count; i++) {
-		const struct leg_record *leg = &x->x.tries[i].leg;
+	note_given(&gave, x->conn[TAP_CLIENT], &r->client);
+	note_given(&gave, x->conn[TAP_BACKEND], &r->backend);
+	for (unsigned i = 0; i < r->tries_count; i++) {
+		const struct leg_record *leg = &r->tries[i].leg;
 
-		note_given(&gave, ledger_conn(c->ledger, x->x.run, leg->conn), leg);
+		note_given(&gave, ledger_conn(c->ledger, x->run, leg->conn), leg);
 	}
 	ledger_give_out(c->ledger, x);
 	for (unsigned i = 0; i < gave.count; i++)
@@ -546,7 +548,7 @@ static void give_out(struct correlate *c, struct exchange *x)
 /* Nothing that waits can settle before x does: its turn is now. */
 static bool is_next(const struct correlate *c, const struct exchange *x)
 {
-	const struct heap_item mine = {x->settled_ns, x->x.id, NULL};
+	const struct heap_item mine = {x->settled_ns, x->id, NULL};
 	const struct heap_item *first = due_first(&c->due);
 
 	return x->settled && x->settled_ns <= c->clock_ns &&
@@ -562,7 +564,7 @@ static void fetch_ahead(const struct correlate *c)
 	const char *bytes = due_ahead(&c->due, FETCH_EXCHANGE);
 	const struct exchange *x = due_ahead(&c->due, FETCH_STREAMS);
 
-	for (size_t at = 0; bytes != NULL && at < exchange_record_len(0); at += 64)
+	for (size_t at = 0; bytes != NULL && at < sizeof(struct exchange); at += 64)
 		__builtin_prefetch(bytes + at);
 	for (unsigned leg = 0; x != NULL && leg < 2; leg++) {
 		const struct conn *conn = x->conn[leg];
@@ -581,16 +583,17 @@ static void run_exchanges(struct correlate *c)
 
 	while ((first = due_first(&c->due)) != NULL && first->key <= c->clock_ns) {
 		struct exchange *x = due_pop(&c->due).value;
+		const struct exchange_record *r = ledger_record(c->ledger, x, &c->record);
 
 		fetch_ahead(c);
 		if (!x->settled) {
-			settle(c, x);
+			settle(c, x, r);
 			if (!is_next(c, x)) {
 				correlate_await(c, x, x->settled_ns);
 				continue;
 			}
 		}
-		give_out(c, x);
+		give_out(c, x, r);
 	}
 }
 
@@ -611,7 +614,7 @@ static uint64_t next_first(const struct conn *conn, const struct exchange *x, en
 	uint64_t first = UINT64_MAX;
 
 	for (uint32_t i = conn->use_count; i > 0 && conn_use(conn, i - 1)->x != x; i--) {
-		const struct byte_range *r = leg_range(conn_use(conn, i - 1)->leg, kind);
+		const struct byte_range *r = use_range(conn_use(conn, i - 1), kind);
 
 		if (byte_range_exists(r))
 			first = MIN(first, r->first);
@@ -624,14 +627,14 @@ static void close_open_part(struct correlate *c, struct exchange *x, struct leg_
 			    enum tap_leg which, enum part_kind kind)
 {
 	struct byte_range *r = (struct byte_range *)(uintptr_t)leg_range(leg, kind);
-	struct conn *conn = leg->conn != 0 ? ledger_conn(c->ledger, x->x.run, leg->conn) : NULL;
+	struct conn *conn = leg->conn != 0 ? ledger_conn(c->ledger, x->run, leg->conn) : NULL;
 	struct track *t = NULL;
 	unsigned side;
 
 	if ((x->open_parts >> tap_part_of(which, kind) & 1) == 0 || !byte_range_exists(r))
 		return;
 	if (conn != NULL)
-		t = track_resolve(c->flows, conn, x->x.start_ns, UINT64_MAX);
+		t = track_resolve(c->flows, conn, x->start_ns, UINT64_MAX);
 	if (t != NULL) {
 		side = track_our_side(t, conn);
 		if (!part_is_ours(which, kind))
@@ -648,9 +651,11 @@ void correlate_lose(struct correlate *c, struct exchange *x)
 	static const enum part_kind told[] = {PART_REQUEST, PART_RESPONSE, PART_TUNNEL_UP,
 					      PART_TUNNEL_DOWN};
 
+	if (x->ended)
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(told); i++) {
-		close_open_part(c, x, &x->x.client, TAP_CLIENT, told[i]);
-		close_open_part(c, x, &x->x.backend, TAP_BACKEND, told[i]);
+		close_open_part(c, x, &x->whole->client, TAP_CLIENT, told[i]);
+		close_open_part(c, x, &x->whole->backend, TAP_BACKEND, told[i]);
 	}
 	ledger_lose(x);
 }
@@ -664,7 +669,7 @@ static void lose_running(struct correlate *c)
 		if (x->ended)
 			continue;
 		correlate_lose(c, x);
-		if (!due_push(&c->due, later(x->end_ns, c->o.hold_ns), x->x.id, x))
+		if (!due_push(&c->due, later(x->end_ns, c->o.hold_ns), x->id, x))
 			c->count.lost++;
 	}
 }

@@ -91,7 +91,7 @@ static uint64_t moment_of(const struct conn *conn)
 {
 	if (conn->opened_ns != 0 || conn->use_count == 0)
 		return conn->opened_ns;
-	return conn_use(conn, 0)->x->x.start_ns;
+	return conn_use(conn, 0)->x->start_ns;
 }
 
 /*

@@ -40,7 +40,8 @@ struct correlate {
 	struct addr listeners[LISTENERS_MAX];
 	uint32_t listener_count;
 	struct correlate_counters count;
-	struct finding finding; /* of the exchange at hand */
+	struct exchange_record record; /* of the exchange at hand, unless it has its own */
+	struct finding finding;        /* of it */
 	bool has_note;          /* of the segment at hand */
 	struct anchor_note note;
 };

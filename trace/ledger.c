@@ -2,7 +2,8 @@
  * ledger.c -- connections and exchanges as the proxy tells of them.
  *
  * Invariant: an exchange stands in the uses of exactly those known connections that its record
- * names, and uses are sorted by nth.
+ * names, and uses are sorted by nth. By its id it is found while it runs; one that is over, only when
+ * it is linked to neither of its legs' connections (is_mapped).
  */
 #include "trace/ledger.h"
 
@@ -19,10 +20,11 @@
 struct ledger {
 	struct ledger_calls calls;
 	struct map conns;     /* run, number */
-	struct map exchanges; /* run, id */
+	struct map exchanges; /* run, id; those that are mapped */
 	struct map alike;     /* hashes of local and peer: the first of the chain */
 	struct map locals;    /* of client legs, by hash */
 	uint64_t state;
+	struct end_words words;
 };
 
 /* Any pointer that is not NULL: `locals` is a set. */
@@ -37,17 +39,43 @@ struct ledger *ledger_new(const struct ledger_calls *calls)
 	return l;
 }
 
-void ledger_free(struct ledger *l)
+/* Of the uses of an exchange that is not mapped all but one forget it. */
+static void leave_one_use(const struct conn *c)
+{
+	for (uint32_t i = 0; i < c->use_count; i++) {
+		const struct exchange *x = conn_use(c, i)->x;
+
+		if (x->is_mapped || x->conn[x->conn[TAP_CLIENT] == NULL] != c)
+			conn_use(c, i)->x = NULL;
+	}
+}
+
+static void free_exchanges(struct ledger *l)
 {
 	size_t at = 0;
 	struct exchange *x;
 	struct conn *c;
 
+	while ((c = map_next(&l->conns, &at)) != NULL)
+		leave_one_use(c);
+	at = 0;
+	while ((c = map_next(&l->conns, &at)) != NULL)
+		for (uint32_t i = 0; i < c->use_count; i++)
+			if (conn_use(c, i)->x != NULL)
+				exchange_free(conn_use(c, i)->x);
+	at = 0;
+	while ((x = map_next(&l->exchanges, &at)) != NULL)
+		exchange_free(x);
+}
+
+void ledger_free(struct ledger *l)
+{
+	size_t at = 0;
+	struct conn *c;
+
 	if (l == NULL)
 		return;
-	while ((x = map_next(&l->exchanges, &at)) != NULL)
-		free(x);
-	at = 0;
+	free_exchanges(l);
 	while ((c = map_next(&l->conns, &at)) != NULL)
 		conn_free(c);
 	map_fini(&l->conns);
@@ -166,51 +194,30 @@ static enum tap_leg leg_of(enum tap_part part)
 
 /* ---- exchanges ------------------------------------------------------------------------------- */
 
-static struct exchange *exchange_add(struct ledger *l, uint32_t run, uint64_t id)
+/* One that runs, or nothing is known of yet: it is found by its id. */
+static bool exchange_map(struct ledger *l, struct exchange *x)
 {
-	struct exchange *x = exchange_new(false);
-	const struct leg_record none = leg_record_none();
+	x->is_mapped = map_put(&l->exchanges, x->run, x->id, x);
+	return x->is_mapped;
+}
+
+static void exchange_unmap(struct ledger *l, struct exchange *x)
+{
+	if (x->is_mapped)
+		map_take(&l->exchanges, x->run, x->id);
+	x->is_mapped = false;
+}
+
+static struct exchange *exchange_add_running(struct ledger *l, uint32_t run, uint64_t id)
+{
+	struct exchange *x = exchange_new(run, id);
 
 	if (x == NULL)
 		return NULL;
-	if (!map_put(&l->exchanges, run, id, x)) {
-		free(x);
-		return NULL;
-	}
-	x->x.id = id;
-	x->x.run = run;
-	x->x.client = x->x.backend = none;
-	for (unsigned i = 0; i < MOMENT_COUNT; i++)
-		x->x.at_us[i] = MOMENT_NEVER;
-	return x;
-}
-
-/*
- * The same exchange with memory for tries, perhaps somewhere else; it must be linked to no
- * connection. NULL: no memory, x is as it was.
- */
-static struct exchange *exchange_with_tries(struct ledger *l, struct exchange *x)
-{
-	struct exchange *larger;
-
-	if (x->has_tries)
+	if (exchange_begin(x) && exchange_map(l, x))
 		return x;
-	larger = exchange_new(true);
-	if (larger == NULL)
-		return NULL;
-	exchange_copy(larger, x);
-	/* The key stands there already: replacing its value needs no memory. */
-	if (!map_put(&l->exchanges, x->x.run, x->x.id, larger)) {
-		free(larger);
-		return NULL;
-	}
-	free(x);
-	return larger;
-}
-
-static struct conn *conn_of_try(const struct ledger *l, const struct exchange *x, unsigned i)
-{
-	return map_get(&l->conns, x->x.run, x->x.tries[i].leg.conn);
+	exchange_free(x);
+	return NULL;
 }
 
 static void unlink_conn(struct conn *c, const struct exchange *x, bool given_out)
@@ -219,52 +226,58 @@ static void unlink_conn(struct conn *c, const struct exchange *x, bool given_out
 		return;
 	conn_remove_use(c, x);
 	if (given_out)
-		conn_note_id(c, x->x.id);
+		conn_note_id(c, x->id);
 }
 
 static void unlink_legs(struct ledger *l, struct exchange *x, bool given_out)
 {
+	const struct exchange_record *r = x->whole;
+
 	unlink_conn(x->conn[TAP_CLIENT], x, given_out);
-	for (unsigned i = 0; i < x->x.tries_count; i++)
-		unlink_conn(conn_of_try(l, x, i), x, given_out);
+	for (unsigned i = 0; r != NULL && i < r->tries_count; i++)
+		unlink_conn(map_get(&l->conns, x->run, r->tries[i].leg.conn), x, given_out);
 	unlink_conn(x->conn[TAP_BACKEND], x, given_out);
 	x->conn[TAP_CLIENT] = x->conn[TAP_BACKEND] = NULL;
 }
 
-static struct conn *link_leg(struct ledger *l, struct exchange *x, enum tap_leg which,
-			     struct leg_record *leg)
+/* leg is the one of x's that `which` says. */
+static struct conn *link_leg(struct ledger *l, struct exchange *x, unsigned which,
+			     const struct leg_record *leg)
 {
-	struct conn *c = conn_of_leg(l, x->x.run, which, leg);
+	struct conn *c =
+		conn_of_leg(l, x->run, which == TAP_CLIENT ? TAP_CLIENT : TAP_BACKEND, leg);
+	const struct conn_use use = {x, leg->nth, which};
 
-	if (c == NULL || !conn_add_use(c, x, leg))
+	if (c == NULL || !conn_add_use(c, &use))
 		return NULL;
 	if (x->ended)
 		conn_note_told(c, leg);
 	return c;
 }
 
-static bool link_legs(struct ledger *l, struct exchange *x)
+/* r is what is known of x. */
+static bool link_legs(struct ledger *l, struct exchange *x, const struct exchange_record *r)
 {
 	bool done = true;
 
-	if (x->x.client.conn != 0) {
-		x->conn[TAP_CLIENT] = link_leg(l, x, TAP_CLIENT, &x->x.client);
+	if (r->client.conn != 0) {
+		x->conn[TAP_CLIENT] = link_leg(l, x, TAP_CLIENT, &r->client);
 		done = x->conn[TAP_CLIENT] != NULL;
 	}
-	for (unsigned i = 0; i < x->x.tries_count; i++)
-		if (x->x.tries[i].leg.conn != 0)
-			done = link_leg(l, x, TAP_BACKEND, &x->x.tries[i].leg) != NULL && done;
-	if (x->x.backend.conn == 0)
+	for (unsigned i = 0; i < r->tries_count; i++)
+		if (r->tries[i].leg.conn != 0)
+			done = link_leg(l, x, EXCHANGE_TRY + i, &r->tries[i].leg) != NULL && done;
+	if (r->backend.conn == 0)
 		return done;
-	x->conn[TAP_BACKEND] = link_leg(l, x, TAP_BACKEND, &x->x.backend);
+	x->conn[TAP_BACKEND] = link_leg(l, x, TAP_BACKEND, &r->backend);
 	return x->conn[TAP_BACKEND] != NULL && done;
 }
 
 static void exchange_forget(struct ledger *l, struct exchange *x, bool given_out)
 {
 	unlink_legs(l, x, given_out);
-	map_take(&l->exchanges, x->x.run, x->x.id);
-	free(x);
+	exchange_unmap(l, x);
+	exchange_free(x);
 }
 
 void ledger_give_out(struct ledger *l, struct exchange *x)
@@ -277,9 +290,28 @@ static struct exchange *find_exchange(const struct ledger *l, const struct conn 
 				      uint64_t id)
 {
 	for (uint32_t i = c != NULL ? c->use_count : 0; i > 0 && i + 2 > c->use_count; i--)
-		if (conn_use(c, i - 1)->x->x.id == id)
+		if (conn_use(c, i - 1)->x->id == id)
 			return conn_use(c, i - 1)->x;
 	return map_get(&l->exchanges, run, id);
+}
+
+/* The same, and those that are over: nth is its place on c. */
+static struct exchange *find_any(const struct ledger *l, const struct conn *c, uint32_t run,
+				 uint64_t id, uint32_t nth)
+{
+	struct exchange *x = find_exchange(l, c, run, id);
+	const struct conn_use *use;
+
+	if (x != NULL || c == NULL || nth > c->last_nth)
+		return x;
+	use = conn_find_use(c, nth, id);
+	return use != NULL ? use->x : NULL;
+}
+
+const struct exchange_record *ledger_record(const struct ledger *l, const struct exchange *x,
+					    struct exchange_record *room)
+{
+	return exchange_record_of(x, &l->words, room);
 }
 
 void ledger_lose(struct exchange *x)
@@ -288,50 +320,60 @@ void ledger_lose(struct exchange *x)
 
 	if (x->ended)
 		return;
-	memcpy(x->x.end, word, sizeof(word));
+	memcpy(x->whole->end, word, sizeof(word));
 	x->ended = true;
 	x->open_parts = 0;
-	x->end_ns = exchange_end_ns(x->x.start_ns, x->x.at_us);
+	x->end_ns = exchange_end_ns(x->start_ns, x->whole->at_us);
 }
 
 /* Is it linked to just the connections that its end record names? */
 static bool is_linked_as(const struct exchange *x, const struct exchange_record *record)
 {
-	return x->conn[TAP_CLIENT] != NULL && x->x.client.conn == record->client.conn &&
-	       x->x.client.nth == record->client.nth && x->conn[TAP_BACKEND] != NULL &&
-	       x->x.backend.conn == record->backend.conn &&
-	       x->x.backend.nth == record->backend.nth && x->x.tries_count == 0 &&
-	       record->tries_count == 0;
+	const struct exchange_record *r = x->whole;
+
+	return r != NULL && x->conn[TAP_CLIENT] != NULL && r->client.conn == record->client.conn &&
+	       r->client.nth == record->client.nth && x->conn[TAP_BACKEND] != NULL &&
+	       r->backend.conn == record->backend.conn && r->backend.nth == record->backend.nth &&
+	       r->tries_count == 0 && record->tries_count == 0;
+}
+
+static void note_end(struct conn *c, const struct leg_record *leg)
+{
+	conn_note_opened(c, leg);
+	conn_note_told(c, leg);
+}
+
+/* The record is all there is to say of x. False: no memory. */
+static bool end_as(struct ledger *l, struct exchange *x, const struct exchange_record *record)
+{
+	bool is_linked = is_linked_as(x, record);
+
+	if (!is_linked)
+		unlink_legs(l, x, false);
+	if (!exchange_close(x, record, &l->words))
+		return false;
+	if (is_linked) {
+		note_end(x->conn[TAP_CLIENT], &record->client);
+		note_end(x->conn[TAP_BACKEND], &record->backend);
+	} else if (!link_legs(l, x, record)) {
+		return false;
+	}
+	if (x->conn[TAP_CLIENT] == NULL && x->conn[TAP_BACKEND] == NULL)
+		return x->is_mapped || exchange_map(l, x);
+	exchange_unmap(l, x);
+	return true;
 }
 
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record)
 {
 	const struct conn *c = map_get(&l->conns, record->run, record->client.conn);
-	struct exchange *x = find_exchange(l, c, record->run, record->id), *roomy;
-	bool is_linked;
+	struct exchange *x = find_any(l, c, record->run, record->id, record->client.nth);
 
 	if (x == NULL)
-		x = exchange_add(l, record->run, record->id);
+		x = exchange_new(record->run, record->id);
 	if (x == NULL || x->ended)
 		return NULL;
-	is_linked = is_linked_as(x, record);
-	if (!is_linked)
-		unlink_legs(l, x, false);
-	roomy = record->tries_count > 0 ? exchange_with_tries(l, x) : x;
-	if (roomy == NULL) {
-		exchange_forget(l, x, false);
-		return NULL;
-	}
-	x = roomy;
-	memcpy(&x->x, record, exchange_record_len(record->tries_count));
-	x->ended = true;
-	x->open_parts = 0;
-	x->end_ns = exchange_end_ns(record->start_ns, record->at_us);
-	for (unsigned leg = 0; leg < 2 && is_linked; leg++) {
-		conn_note_opened(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
-		conn_note_told(x->conn[leg], leg == TAP_CLIENT ? &x->x.client : &x->x.backend);
-	}
-	if (is_linked || link_legs(l, x))
+	if (end_as(l, x, record))
 		return x;
 	exchange_forget(l, x, false);
 	return NULL;
@@ -408,54 +450,52 @@ static void leg_begin(struct leg_record *leg, const struct conn *c, uint32_t nth
 /* Another attempt began: the one before it becomes a try. */
 static void backend_becomes_try(struct exchange *x)
 {
+	struct exchange_record *r = x->whole;
 	struct try_record *t;
 
-	if (x->x.tries_count == ARRAY_LEN(x->x.tries))
+	if (r->tries_count == ARRAY_LEN(r->tries))
 		return;
-	t = &x->x.tries[x->x.tries_count++];
-	*t = (struct try_record){.leg = x->x.backend};
-	x->x.backend.conn = 0;
+	t = &r->tries[r->tries_count++];
+	*t = (struct try_record){.leg = r->backend};
+	r->backend.conn = 0;
 	x->open_parts &= (uint8_t)~BACKEND_PARTS;
 	x->known_parts &= (uint8_t)~BACKEND_PARTS;
 }
 
 /* A leg begins: nothing has been linked for it yet. */
 static bool link_first(struct ledger *l, struct exchange *x, const struct conn *c,
-		       struct leg_record *leg)
+		       const struct leg_record *leg)
 {
 	x->conn[c->leg] = link_leg(l, x, c->leg, leg);
 	return x->conn[c->leg] != NULL;
 }
 
+static struct leg_record *running_leg(struct exchange *x, enum tap_leg which)
+{
+	return which == TAP_CLIENT ? &x->whole->client : &x->whole->backend;
+}
+
 /*
- * The leg of a running exchange that a begin speaks of, linked to its connection. The exchange may
- * move. NULL: no memory.
+ * The leg of a running exchange that a begin speaks of, linked to its connection. NULL: no memory.
  */
-static struct leg_record *leg_of_begin(struct ledger *l, struct exchange **at, struct conn *c,
+static struct leg_record *leg_of_begin(struct ledger *l, struct exchange *x, const struct conn *c,
 				       const struct tap_begin *b)
 {
-	struct exchange *x = *at;
-	struct leg_record *leg = c->leg == TAP_CLIENT ? &x->x.client : &x->x.backend;
+	struct leg_record *leg = running_leg(x, c->leg);
 	bool is_first = leg->conn == 0;
 
 	if (leg->conn == c->number)
 		return leg;
 	if (!is_first)
 		unlink_legs(l, x, false);
-	if (!is_first && c->leg == TAP_BACKEND) {
-		x = exchange_with_tries(l, x);
-		if (x == NULL)
-			return NULL;
-		*at = x;
-		leg = &x->x.backend;
+	if (!is_first && c->leg == TAP_BACKEND)
 		backend_becomes_try(x);
-	}
 	leg_begin(leg, c, b->nth);
 	if (c->leg == TAP_BACKEND)
-		x->x.attempts = b->attempt;
+		x->whole->attempts = b->attempt;
 	if (is_first)
 		return link_first(l, x, c, leg) ? leg : NULL;
-	return link_legs(l, x) ? leg : NULL;
+	return link_legs(l, x, x->whole) ? leg : NULL;
 }
 
 static bool part_is_response(enum tap_part part)
@@ -497,7 +537,7 @@ static void range_begin(struct leg_record *leg, enum tap_part part, uint64_t fir
 static struct exchange *find_begun(const struct ledger *l, const struct conn *c, uint32_t run,
 				   const struct tap_begin *b)
 {
-	return b->nth <= c->last_nth ? find_exchange(l, c, run, b->id)
+	return b->nth <= c->last_nth ? find_any(l, c, run, b->id, b->nth)
 				     : map_get(&l->exchanges, run, b->id);
 }
 
@@ -510,14 +550,14 @@ bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uin
 	if (c == NULL || (x != NULL && x->ended))
 		return true;
 	if (x == NULL)
-		x = exchange_add(l, run, b->id);
+		x = exchange_add_running(l, run, b->id);
 	if (x == NULL)
 		return false;
-	leg = leg_of_begin(l, &x, c, b);
+	leg = leg_of_begin(l, x, c, b);
 	if (leg == NULL)
 		return false;
-	if (x->x.start_ns == 0)
-		x->x.start_ns = real_ns;
+	if (x->start_ns == 0)
+		x->start_ns = x->whole->start_ns = real_ns;
 	range_begin(leg, b->part, b->first);
 	x->open_parts |= (uint8_t)(1U << b->part);
 	return true;
@@ -526,9 +566,9 @@ bool ledger_begin(struct ledger *l, uint32_t run, const struct tap_begin *b, uin
 /* The running exchange's leg and range that a record speaks of, or NULL. */
 static struct byte_range *range_of(struct exchange *x, uint64_t conn, enum tap_part part)
 {
-	struct leg_record *leg = leg_of(part) == TAP_CLIENT ? &x->x.client : &x->x.backend;
+	struct leg_record *leg = x->ended ? NULL : running_leg(x, leg_of(part));
 
-	return x->ended || leg->conn != conn ? NULL : range_in(leg, part);
+	return leg == NULL || leg->conn != conn ? NULL : range_in(leg, part);
 }
 
 void ledger_progress(struct ledger *l, uint32_t run, const struct tap_progress *p)

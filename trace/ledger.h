@@ -52,6 +52,10 @@ struct conn *ledger_close(struct ledger *l, uint32_t run, const struct tap_close
  */
 struct exchange *ledger_end(struct ledger *l, const struct exchange_record *record) MUST_CHECK;
 
+/* All that is known of it, in its own record or in *room: as exchange_record_of(). */
+const struct exchange_record *ledger_record(const struct ledger *l, const struct exchange *x,
+					    struct exchange_record *room);
+
 /* Its end will never be told: it ends with what is known, as "tap-lost". */
 void ledger_lose(struct exchange *x);
 
@@ -70,7 +74,7 @@ void ledger_give_out(struct ledger *l, struct exchange *x);
 /* c is gone; it must have no uses. */
 void ledger_drop_conn(struct ledger *l, struct conn *c);
 
-/* All of them, for the end of the trace; as map_next(). */
+/* All of them, for the end of the trace; as map_next(). Of exchanges all that run, and others. */
 struct conn *ledger_next_conn(const struct ledger *l, size_t *at);
 struct exchange *ledger_next_exchange(const struct ledger *l, size_t *at);
 
