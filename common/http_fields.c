@@ -30,6 +30,11 @@ bool http_is_token(const char *text, size_t len)
 	return len > 0;
 }
 
+static char to_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
 /* `name` is a token of the same length as `lower`. */
 static inline bool token_is(const char *name, const char *lower, size_t len)
 {
@@ -83,6 +88,24 @@ static enum http_field_id id_of_short(const char *name, size_t len)
 	return HTTP_FIELD_OTHER;
 }
 
+/*
+ * Many backends hand fields to programs as variables, in which every byte but letters and digits
+ * becomes an underscore: whatever would be read as that field is that field.
+ */
+static bool is_client_subject(const char *name)
+{
+	static const char lower[] = "x-client-cert-subject";
+
+	for (size_t i = 0; i < sizeof(lower) - 1; i++) {
+		char c = to_lower(name[i]);
+		bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+
+		if ((plain ? c : '-') != lower[i])
+			return false;
+	}
+	return true;
+}
+
 static enum http_field_id id_of_long(const char *name, size_t len)
 {
 	switch (len) {
@@ -115,6 +138,9 @@ static enum http_field_id id_of_long(const char *name, size_t len)
 	case 19:
 		NAME_IS("proxy-authorization", HTTP_FIELD_PROXY_AUTHORIZATION);
 		break;
+	case 21:
+		return is_client_subject(name) ? HTTP_FIELD_X_CLIENT_CERT_SUBJECT
+					       : HTTP_FIELD_OTHER;
 	default:
 		break;
 	}
@@ -201,12 +227,7 @@ bool http_trailer_forbidden(const char *name, size_t len)
 	for (size_t i = 0; i < ARRAY_LEN(not_in_trailers); i++)
 		if (http_text_is(name, len, not_in_trailers[i]))
 			return true;
-	return false;
-}
-
-static char to_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+	return http_field_id(name, len) == HTTP_FIELD_X_CLIENT_CERT_SUBJECT;
 }
 
 bool http_text_is(const char *text, size_t len, const char *lower)

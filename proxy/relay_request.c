@@ -44,6 +44,10 @@ static bool relay_write_request(struct relay *r)
 		.host_from_backend = cfg->host_header == CONFIG_HOST_HEADER_BACKEND,
 	};
 
+	if (r->client->tls != NULL)
+		ctx.client_subject = tls_verified_subject(r->client->tls);
+	if (ctx.client_subject != NULL)
+		ctx.client_subject_len = strlen(ctx.client_subject);
 	if (cfg->request_ids == CONFIG_REQUEST_IDS_MAKE) {
 		request_ids_choose(&r->ids, &r->req_head, buf_at(&r->raw),
 				   r->w->shared->trace_prefix, r->x.rec.id);

@@ -115,17 +115,18 @@ static size_t written(const struct writer *w, size_t max)
 /* ---- requests ------------------------------------------------------------------------------ */
 
 /*
- * Lines of our own: Via, the three X-Forwarded, Host, Connection, Upgrade, TE, without values;
- * X-Request-Id and traceparent with them.
+ * Lines of our own: Via, the three X-Forwarded, Host, Connection, Upgrade, TE, X-Client-Cert-Subject,
+ * without values; X-Request-Id and traceparent with them.
  */
-#define REQUEST_ADDED_MAX 384
+#define REQUEST_ADDED_MAX 416
+#define ESCAPED_MAX       3 /* bytes that one byte of a subject may become */
 
 size_t rewrite_request_max(const struct http_head *h, const struct rewrite_request *ctx)
 {
 	/* "Name:value" grows by its space; Host and X-Forwarded-Host may both carry an authority */
 	return (size_t)h->len + h->field_count + h->host.len + 2 * (size_t)h->target_authority.len +
 	       ctx->backend_authority_len + ctx->client_ip_len + strlen(ctx->proto) +
-	       PUT_DECIMAL_MAX + REQUEST_ADDED_MAX;
+	       ESCAPED_MAX * ctx->client_subject_len + PUT_DECIMAL_MAX + REQUEST_ADDED_MAX;
 }
 
 static void put_target(struct writer *w, const struct http_head *h)
@@ -214,6 +215,7 @@ static void put_request_field(struct writer *w, const struct http_head *h,
 	case HTTP_FIELD_PROXY_CONNECTION:
 	case HTTP_FIELD_TE:
 	case HTTP_FIELD_UPGRADE:
+	case HTTP_FIELD_X_CLIENT_CERT_SUBJECT:
 	case HTTP_FIELD_X_FORWARDED_FOR:
 	case HTTP_FIELD_X_FORWARDED_HOST:
 	case HTTP_FIELD_X_FORWARDED_PROTO:
@@ -303,6 +305,31 @@ static void put_ids(struct writer *w, const struct request_ids *ids)
 		put_header(w, "traceparent: ", request_ids_traceparent(ids), TRACEPARENT_LEN);
 }
 
+/*
+ * In visible ASCII: other bytes as RFC 2253 section 2.4 writes them, a backslash and two digits. A
+ * space at an end, which a receiver would take for the line's, may have its backslash already.
+ */
+static void put_subject(struct writer *w, const char *text, size_t len)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	put_text(w, "X-Client-Cert-Subject: ");
+	for (size_t i = 0; i < len; i++) {
+		uint8_t c = (uint8_t)text[i];
+		bool outer_space = c == ' ' && (i == 0 || i + 1 == len);
+		const char hex[2] = {digits[c >> 4], digits[c & 15]};
+
+		if (c >= ' ' && c < 0x7f && !outer_space) {
+			put(w, &text[i], 1);
+			continue;
+		}
+		if (!outer_space || i == 0 || text[i - 1] != '\\')
+			put_text(w, "\\");
+		put(w, hex, sizeof(hex));
+	}
+	put_text(w, "\r\n");
+}
+
 static void put_request_added(struct writer *w, const struct http_head *h,
 			      const struct rewrite_request *ctx)
 {
@@ -317,6 +344,8 @@ static void put_request_added(struct writer *w, const struct http_head *h,
 	put_header(w, "X-Forwarded-Proto: ", ctx->proto, strlen(ctx->proto));
 	if (host.len > 0)
 		put_header(w, "X-Forwarded-Host: ", w->bytes + host.off, host.len);
+	if (ctx->client_subject != NULL)
+		put_subject(w, ctx->client_subject, ctx->client_subject_len);
 	if (ctx->ids != NULL)
 		put_ids(w, ctx->ids);
 	put_request_connection(w, h);

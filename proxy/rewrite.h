@@ -23,7 +23,9 @@ struct rewrite_request {
 	const char *proto;             /* "http" or "https" */
 	const char *backend_authority; /* for Host when the client sent none, or when asked to */
 	size_t backend_authority_len;
-	bool host_from_backend;        /* host_header = backend */
+	bool host_from_backend;     /* host_header = backend */
+	const char *client_subject; /* of the client's verified certificate (RFC 2253); or NULL */
+	size_t client_subject_len;
 	const struct request_ids *ids; /* what of them is ours; NULL: nothing, all are passed on */
 };
 
@@ -35,8 +37,8 @@ size_t rewrite_response_max(const struct http_head *h);
 
 /*
  * Write the head for the backend, always HTTP/1.1, at out (rewrite_request_max() bytes). Returns its
- * length. `bytes` is the buffer the head was read from. Adds Via, X-Forwarded-For/-Proto/-Host, Host and ids of our own; takes out
- * hop-by-hop and nominated fields; origin form for an absolute target; Max-Forwards less one;
+ * length. `bytes` is the buffer the head was read from. Adds Via, X-Forwarded-For/-Proto/-Host, Host, ids of our own and the
+ * client's subject; takes out a subject that the client claims, hop-by-hop and nominated fields; origin form for an absolute target; Max-Forwards less one;
  * Upgrade and Connection: upgrade kept only when h->upgrade_websocket; Expect dropped from HTTP/1.0.
  */
 size_t rewrite_request(const struct http_head *h, const char *bytes,

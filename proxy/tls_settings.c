@@ -23,8 +23,6 @@ static const char ciphers_12[] =
 	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
 	"DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305";
 
-static const char groups[] = "X25519:P-256:P-384";
-
 bool tls_settings_fail(char err[CONFIG_ERROR_MAX], const char *what)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_error());
@@ -36,6 +34,7 @@ bool tls_settings_fail(char err[CONFIG_ERROR_MAX], const char *what)
 
 bool tls_settings_apply(SSL_CTX *ctx, const struct config *cfg)
 {
+	char groups[] = "X25519:P-256:P-384";
 	bool only_13 = cfg->tls.min_version == CONFIG_MIN_VERSION_13;
 
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);

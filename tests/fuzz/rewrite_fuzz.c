@@ -101,10 +101,10 @@ static void check_request(const struct http_head *in, const struct http_head *ou
 
 /* Fields that a rule removes, replaces or adds; all others pass but for those Connection names. */
 #define HOP_NAMES "connection keep-alive proxy-connection te upgrade http2-settings "
-#define REQUEST_NAMES                                                              \
-	HOP_NAMES "host expect max-forwards content-length transfer-encoding via " \
-		  "x-forwarded-for x-forwarded-host x-forwarded-proto "            \
-		  "x-request-id traceparent tracestate"
+static const char request_names[] =
+	HOP_NAMES "host expect max-forwards content-length transfer-encoding via "
+		  "x-forwarded-for x-forwarded-host x-forwarded-proto "
+		  "x-request-id traceparent tracestate";
 #define RESPONSE_NAMES HOP_NAMES "content-length transfer-encoding trailer date"
 
 /* The next field from *at on that passes as it is, or NULL. `from` is the head that came. */
@@ -114,7 +114,8 @@ static const struct strict_field *next_kept(const struct strict_head *h, uint32_
 	while (*at < h->fields) {
 		const struct strict_field *f = &h->field[(*at)++];
 
-		if (!strict_is_one(f->name, names) && !strict_nominated(from, f->name))
+		if (!strict_is_one(f->name, names) && !strict_nominated(from, f->name) &&
+		    !(names == request_names && strict_is_subject(f->name)))
 			return f;
 	}
 	return NULL;
@@ -137,7 +138,28 @@ static void check_kept(const struct strict_head *in, const struct strict_head *o
 	}
 	for (o = 0; o < out->fields; o++)
 		CHECK(strict_is_one(out->field[o].name, names) ||
+		      strict_is_subject(out->field[o].name) ||
 		      !strict_nominated(in, out->field[o].name));
+}
+
+/* Nobody's word but ours on who the client is. */
+static void check_subject(const struct strict_head *out, const struct rewrite_request *ctx)
+{
+	static const char claim[] = "X-Client-Cert-Subject";
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < out->fields; i++) {
+		const struct strict_field *f = &out->field[i];
+
+		if (!strict_is_subject(f->name))
+			continue;
+		found++;
+		CHECK(memcmp(f->name.p, claim, sizeof(claim) - 1) == 0);
+		CHECK(f->value.len >= ctx->client_subject_len);
+		for (size_t k = 0; k < f->value.len; k++)
+			CHECK(f->value.p[k] >= ' ' && f->value.p[k] < 0x7f);
+	}
+	CHECK(found == (ctx->client_subject != NULL));
 }
 
 /* All values of a field, joined each with ", " behind it. Returns the length. */
@@ -169,7 +191,8 @@ static void check_appended(const struct strict_head *in, const struct strict_hea
 	CHECK(memcmp(before, after, n) == 0 && memcmp(after + n, member, len) == 0);
 }
 
-static void check_same_request(const char *bytes, size_t size, const char *text, size_t len)
+static void check_same_request(const char *bytes, size_t size, const char *text, size_t len,
+			       const struct rewrite_request *ctx)
 {
 	static struct strict_head in, out;
 
@@ -181,9 +204,10 @@ static void check_same_request(const char *bytes, size_t size, const char *text,
 	CHECK(strict_framing(&in, HTTP_REQUEST, false) ==
 	      strict_framing(&out, HTTP_REQUEST, false));
 	CHECK(in.length == out.length && in.lengths == out.lengths && in.codings == out.codings);
-	check_kept(&in, &out, REQUEST_NAMES);
+	check_kept(&in, &out, request_names);
 	check_appended(&in, &out, "via", in.minor == 1 ? "1.1 flowproxy" : "1.0 flowproxy");
 	check_appended(&in, &out, "x-forwarded-for", "192.0.2.7");
+	check_subject(&out, ctx);
 }
 
 static void check_same_response(const char *bytes, size_t size, const char *text, size_t len,
@@ -217,9 +241,15 @@ static void request(struct http_head *in, struct http_head *out, const char *byt
 	};
 	char prefix[TRACEPARENT_PREFIX_LEN];
 	struct request_ids ids;
-	char *text = malloc(rewrite_request_max(in, &ctx));
 	size_t len;
+	char *text;
 
+	/* What came is as good as any subject. */
+	if (choice >> 2 & 1) {
+		ctx.client_subject = bytes;
+		ctx.client_subject_len = MIN(size, (size_t)100);
+	}
+	text = malloc(rewrite_request_max(in, &ctx));
 	CHECK(text != NULL);
 	if (choice >> 5 & 1) {
 		request_ids_prefix(choice, prefix);
@@ -231,7 +261,7 @@ static void request(struct http_head *in, struct http_head *out, const char *byt
 	CHECK(http_head_read(out, text, len) == HTTP_DONE);
 	CHECK(out->len == len);
 	check_request(in, out, text, &ctx);
-	check_same_request(bytes, size, text, len);
+	check_same_request(bytes, size, text, len, &ctx);
 	free(text);
 }
 

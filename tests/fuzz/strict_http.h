@@ -106,6 +106,21 @@ static inline bool strict_is_one(struct strict_text t, const char *names)
 	return false;
 }
 
+/* X-Client-Cert-Subject, or what a CGI program would find under its name (RFC 3875 section 4.1.18). */
+static inline bool strict_is_subject(struct strict_text t)
+{
+	char folded[22] = "";
+
+	if (t.len != sizeof(folded) - 1)
+		return false;
+	for (size_t i = 0; i < t.len; i++) {
+		folded[i] = strict_lower(t.p[i]);
+		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789", folded[i]) == NULL)
+			folded[i] = '_';
+	}
+	return strcmp(folded, "x_client_cert_subject") == 0;
+}
+
 static inline struct strict_text strict_trim(struct strict_text t)
 {
 	while (t.len > 0 && strict_one_of(t.p[0], " \t")) {
@@ -476,7 +491,7 @@ static inline bool strict_trailer_must_go(const struct strict_head *h, struct st
 				   "content-encoding content-range authorization cookie "
 				   "set-cookie expect max-forwards via x-forwarded-for "
 				   "x-forwarded-host x-forwarded-proto") ||
-	       (h != NULL && strict_nominated(h, name));
+	       strict_is_subject(name) || (h != NULL && strict_nominated(h, name));
 }
 
 static inline bool strict_trailer_must_stay(const struct strict_head *h, struct strict_text name)

@@ -245,7 +245,8 @@ Test(http_body, forbidden_trailers_are_dropped)
 	run_every_way(&CHUNKED_OF("0\r\nA: 1\r\ntransfer-encoding: chunked\r\nHOST: b\r\nB: 2\r\n"
 				  "Authorization: x\r\nSet-Cookie: x\r\nIf-Match: x\r\nTE: x\r\n"
 				  "Connection: B\r\nVia: x\r\nX-Forwarded-For: x\r\n"
-				  "Content-Encoding: gzip\r\nTrailer: x\r\nC: 3\r\n\r\n"));
+				  "Content-Encoding: gzip\r\nTrailer: x\r\n"
+				  "X_Client_Cert_Subject: CN=root\r\nC: 3\r\n\r\n"));
 	cr_assert_eq(first.progress, HTTP_DONE);
 	cr_assert_eq(first.out_len, strlen("0\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n"));
 	cr_assert_arr_eq(first.out, "0\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", first.out_len);

@@ -176,6 +176,60 @@ Test(rewrite, forwarding_fields_are_joined_or_replaced)
 	       "\r\n");
 }
 
+/* ---- who the client is ----------------------------------------------------------------------- */
+
+static void expect_subject(const char *text, const char *written)
+{
+	struct rewrite_request ctx = plain;
+	char want[400];
+
+	ctx.client_subject = text;
+	ctx.client_subject_len = strlen(text);
+	request_with("GET / HTTP/1.1\r\nHost: a\r\nX-Client-Cert-Subject: CN=root\r\n\r\n", &ctx);
+	snprintf(want, sizeof(want),
+		 "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 flowproxy\r\nX-Forwarded-For: 192.0.2.7\r\n"
+		 "X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Client-Cert-Subject: %s\r\n"
+		 "\r\n",
+		 written);
+	expect(want);
+}
+
+Test(rewrite, the_clients_subject_is_told_in_visible_ascii)
+{
+	expect_subject("CN=shop.example,O=Shop\\, Inc.", "CN=shop.example,O=Shop\\, Inc.");
+	expect_subject("CN=M\xc3\xbcller", "CN=M\\C3\\BCller");
+	expect_subject("CN=a\r\nX-Admin: 1", "CN=a\\0D\\0AX-Admin: 1");
+	expect_subject("CN=a\x7f\x01\t", "CN=a\\7F\\01\\09");
+	expect_subject("CN=a\\ ", "CN=a\\20");
+	expect_subject("CN=a ", "CN=a\\20");
+	expect_subject(" ", "\\20");
+	expect_subject(" CN=a b", "\\20CN=a b");
+	expect_subject("", "");
+}
+
+Test(rewrite, a_subject_that_a_client_claims_is_left_out)
+{
+	request_with("GET / HTTP/1.1\r\n"
+		     "X-Client-Cert-Subject: CN=root\r\n"
+		     "X-Client-Cert-Subjec: 1\r\n"
+		     "Host: a\r\n"
+		     "x_client_cert_subject: CN=root\r\n"
+		     "X-CLIENT_Cert.SUBJECT: CN=root\r\n"
+		     "X-Client-Cert-Subject1: 2\r\n"
+		     "X-Client-Cert-Subjects: 3\r\n"
+		     "X-Client-CertsSubject: 4\r\n"
+		     "X~Client!Cert|Subject: CN=root\r\n"
+		     "X-Client-Cert-Subject:\r\n"
+		     "\r\n",
+		     &plain);
+	expect("GET / HTTP/1.1\r\n"
+	       "X-Client-Cert-Subjec: 1\r\n"
+	       "Host: a\r\n"
+	       "X-Client-Cert-Subject1: 2\r\n"
+	       "X-Client-Cert-Subjects: 3\r\n"
+	       "X-Client-CertsSubject: 4\r\n" ADDED("a"));
+}
+
 Test(rewrite, host_from_the_backend)
 {
 	struct rewrite_request ctx = plain;
