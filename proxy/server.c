@@ -103,15 +103,22 @@ static void server_reload(struct server *s)
 	struct tls_context *fresh = tls_context_reload(s->shared.tls, s->cfg, err);
 
 	if (fresh == NULL) {
-		log_error("%s; the stores that were read before stay in use", err);
+		log_error("%s; the stores as they were read before stay in use", err);
+		return;
+	}
+	if (fresh == s->shared.tls) {
+		log_notice("SIGHUP: no keystore and no truststore is set, nothing to read again");
+		tls_context_unref(fresh);
 		return;
 	}
 	tls_context_unref(s->shared.tls);
 	s->shared.tls = fresh;
 	for (unsigned i = 0; i < s->worker_count; i++) {
-		struct worker_message m = {
-			.kind = WORKER_MSG_TLS, .fd = -1, .tls = tls_context_ref(fresh)};
+		struct worker_message m = {.kind = WORKER_MSG_TLS, .fd = -1};
 
+		if (s->workers[i] == NULL)
+			continue;
+		m.tls = tls_context_ref(fresh);
 		if (!worker_post(s->workers[i], &m))
 			log_error("worker %u: no memory for the stores", i);
 	}
@@ -366,6 +373,7 @@ static bool server_drop_rights(const struct server *s)
 			  errno != 0 ? strerror(errno) : "no such user");
 		return false;
 	}
+	tls_context_check_rights(s->cfg);
 	return true;
 }
 

@@ -6,10 +6,12 @@
  */
 #include "proxy/tls_context.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -249,6 +251,27 @@ void tls_context_unref(struct tls_context *t)
 	SSL_CTX_free(t->client);
 	tls_tickets_unref(t->tickets);
 	free(t);
+}
+
+static void check_file(const char *key, const char *path)
+{
+	if (path == NULL || path[0] == '\0' || access(path, R_OK) == 0)
+		return;
+	log_warning("[tls] %s = \"%s\": %s, now that rights have been given up: SIGHUP will not be "
+		    "able to read it again (chgrp, chmod g+r)",
+		    key, path, strerror(errno));
+}
+
+void tls_context_check_rights(const struct config *cfg)
+{
+	const struct config_tls *c = &cfg->tls;
+
+	for (uint32_t i = 0; i < c->keystore_count; i++)
+		check_file("keystore", c->keystore[i]);
+	for (uint32_t i = 0; i < c->keystorepassword_count; i++)
+		check_file("keystorepassword", tls_secret_file(c->keystorepassword[i]));
+	check_file("truststore", c->truststore);
+	check_file("truststorepassword", tls_secret_file(c->truststorepassword));
 }
 
 /* ---- connections ------------------------------------------------------------------------------- */

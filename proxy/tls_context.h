@@ -21,9 +21,18 @@ struct ssl_st;
 struct tls_context *tls_context_load(const struct config *cfg,
 				     char err[CONFIG_ERROR_MAX]) MUST_CHECK;
 
-/* The same again, later: sessions that began with old can be resumed with the new one. */
+/*
+ * The same again, later: sessions that began with old can be resumed with the new one. Where cfg
+ * names no store and speaks no TLS the result is old itself.
+ */
 struct tls_context *tls_context_reload(struct tls_context *old, const struct config *cfg,
 				       char err[CONFIG_ERROR_MAX]) MUST_CHECK;
+
+/*
+ * After rights were given up: warn of each file that could not be read again, by whoever this
+ * process is now.
+ */
+void tls_context_check_rights(const struct config *cfg);
 
 /* Any thread. The last one frees it; NULL is fine. */
 struct tls_context *tls_context_ref(struct tls_context *t);
