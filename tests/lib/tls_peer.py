@@ -369,12 +369,12 @@ class TlsSocket:
 
     def _unread(self):
         had = len(self._plain)
+        self.raw.setblocking(False)
         try:
             while len(self._plain) == had:
                 while self._whole:
                     self._decrypt()
-                if len(self._plain) > had or self._ended \
-                        or not self._read_wire(PLAIN_MAX, socket.MSG_DONTWAIT):
+                if len(self._plain) > had or self._ended or not self._read_wire(PLAIN_MAX):
                     break
         except (OSError, ValueError):
             pass
