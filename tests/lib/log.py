@@ -227,15 +227,14 @@ def check_connections(legs, name):
         for part in ("request", "response"):
             ranges = [leg[part] for leg in mine if leg[part]]
             for before, after in zip(ranges, ranges[1:]):
-                check_order(before, after, mine[0]["tls"], f"{name} {conn}: {part} {ranges}")
+                assert is_in_order(before, after, mine[0]["tls"]), f"{name} {conn}: {part} {ranges}"
 
 
-def check_order(before, after, tls, where):
+def is_in_order(before, after, tls):
     """One message ends before the next begins; over TLS they may share a record."""
     if tls is None:
-        assert before[1] <= after[0], where
-    else:
-        assert before[0] <= after[0] and before[1] <= after[1], where
+        return before[1] <= after[0]
+    return before[0] <= after[0] and before[1] <= after[1]
 
 
 def assert_moments(line, *names):
