@@ -116,7 +116,7 @@ def check_leg(leg, keys, where):
         check_range(leg["tunnel"]["up"], f"{where}.tunnel.up")
         check_range(leg["tunnel"]["down"], f"{where}.tunnel.down")
     if leg["interim"] and leg["response"]:
-        check_order(leg["interim"], leg["response"], leg["tls"], where)
+        assert is_in_order(leg["interim"], leg["response"], leg["tls"]), where
 
 
 def check_tls(tls, where):
