@@ -201,7 +201,7 @@ static void backend_note_ranges(struct relay *r)
 	    r->x.rec.at_us[MOMENT_BACKEND_REQUEST_END] == MOMENT_NEVER)
 		range_reach(&leg->request, r->up->conn.sent_off);
 	if (r->tunnel) {
-		range_reach(&leg->tunnel_up, r->up->conn.sent_off);
+		range_reach(&leg->tunnel_up, conn_given_off(&r->up->conn));
 		range_reach(&leg->tunnel_down, conn_past_off(&r->up->conn, 0));
 		return;
 	}

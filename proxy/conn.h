@@ -55,6 +55,7 @@ struct conn {
 	uint32_t nth; /* exchanges begun so far */
 
 	struct tls *tls;                   /* NULL: plain */
+	uint64_t notify_off;               /* where our close_notify begins; 0: there is none */
 	const struct tls_marks *tls_marks; /* of tls; NULL: no handshake of TLS is over */
 
 	struct buf out; /* accepted by conn_send(), not yet by the socket; at most CONN_OUT_MAX */
@@ -76,6 +77,12 @@ static inline size_t conn_pending(const struct conn *c)
 static inline uint64_t conn_next_off(const struct conn *c)
 {
 	return c->sent_off + conn_pending(c);
+}
+
+/* How far of what conn_send() was given has been sent: not the close_notify behind it. */
+static inline uint64_t conn_given_off(const struct conn *c)
+{
+	return c->notify_off == 0 || c->sent_off < c->notify_off ? c->sent_off : c->notify_off;
 }
 
 /*

@@ -34,7 +34,8 @@ static ssize_t conn_tls_ended(struct conn *c, ssize_t how)
 		c->peer_closing = c->peer_closed = true;
 		return CONN_EOF;
 	}
-	if (c->error == 0)
+	/* An alert is the reason of the reset behind it. */
+	if (!conn_lacks_memory(c))
 		c->error = EPROTO;
 	conn_describe(c); /* the log says why */
 	return CONN_ERROR;
@@ -145,6 +146,8 @@ enum tls_handshake conn_handshake(struct conn *c, const char **bytes, size_t *le
 
 bool conn_end_tls(struct conn *c)
 {
+	if (c->notify_off == 0)
+		c->notify_off = conn_next_off(c);
 	tls_close_notify(c->tls);
 	return conn_send_records(c);
 }

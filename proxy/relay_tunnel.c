@@ -213,10 +213,10 @@ void relay_tunnel_open(struct relay *r, size_t head_len, char *bytes, size_t len
 void relay_tunnel_settle(struct relay *r)
 {
 	struct leg_record *leg = &r->x.rec.client;
-	uint64_t first = leg->tunnel_down.first;
+	uint64_t first = leg->tunnel_down.first, sent = conn_given_off(r->client);
 
-	range_reach(&leg->response, MIN(r->client->sent_off, first));
-	range_reach(&leg->tunnel_down, MAX(r->client->sent_off, first));
+	range_reach(&leg->response, MIN(sent, first));
+	range_reach(&leg->tunnel_down, MAX(sent, first));
 	range_reach(&leg->tunnel_up, conn_past_off(r->client, 0));
 	tunnel_note_head_sent(r);
 }

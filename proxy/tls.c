@@ -368,7 +368,8 @@ ssize_t tls_read(struct tls *t, char *bytes, size_t cap)
 
 bool tls_has_more(const struct tls *t)
 {
-	return t->in_len > 0 || SSL_pending(t->ssl) > 0;
+	return t->in_len > 0 || SSL_pending(t->ssl) > 0 || t->failed ||
+	       (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
 uint64_t tls_first_off(const struct tls *t, size_t behind)

@@ -75,7 +75,7 @@ void tls_abandon(struct tls *t, const char *why);
 /* Up to cap bytes of what was received: how many, or one of the above. */
 ssize_t tls_read(struct tls *t, char *bytes, size_t cap) MUST_CHECK;
 
-/* Is there something to read without more ciphertext? */
+/* Is there something to read without more ciphertext: bytes, or how they end? */
 bool tls_has_more(const struct tls *t);
 
 /* See conn_first_off(): of the records that carried what tls_read() gave last. */

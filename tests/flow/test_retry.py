@@ -7,7 +7,7 @@ import time
 import pytest
 
 import check
-from origin import answer, dead_port, response, revive
+from origin import answer, dead_port, response, revive, url_of
 import peer as peers
 
 
@@ -148,7 +148,7 @@ def test_connecting_is_tried_three_times(proxy, peer):
 
 def test_a_backend_that_comes_back(origin, proxy, peer):
     port = dead_port()
-    front = proxy(f"http://127.0.0.1:{port}")
+    front = proxy(url_of(f"127.0.0.1:{port}"))
     client = peer(front)
     assert client.get().status == 502
     revive(port)

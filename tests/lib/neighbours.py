@@ -2,6 +2,9 @@
 
 They pass on to `backend_port` with keep-alive habits that make trouble: few requests a connection,
 short idle times.
+
+tls: {"front": a certificate, "back": a file of authorities, "version": "1.2" or "1.3" alone}, each if
+wanted: it speaks TLS to its clients, to its backend.
 """
 
 import os
@@ -9,6 +12,7 @@ import socket
 import time
 
 import bench_subjects
+import tls_mode
 
 NGINX = """
 {user}
@@ -38,10 +42,10 @@ http {{
         keepalive_timeout 1s;
     }}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{front};
         location /files/ {{ root .; }}
         location / {{
-            proxy_pass http://next;
+            {back}://next;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
@@ -64,17 +68,33 @@ defaults
     option forwardfor
     option {option}
 frontend front
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{front}
     default_backend back
 backend back
-    server origin 127.0.0.1:{backend_port}
+    server origin 127.0.0.1:{backend_port}{back}
 """
+NGINX_FRONT = """ ssl;
+        ssl_certificate {front.chain};
+        ssl_certificate_key {front.key};
+        ssl_session_cache shared:sessions:1m;
+        ssl_protocols {versions}"""
+NGINX_BACK = """
+            proxy_ssl_trusted_certificate {back};
+            proxy_ssl_verify on;
+            proxy_ssl_verify_depth 3;
+            proxy_ssl_server_name on;
+            proxy_ssl_name {name};
+            proxy_ssl_protocols {versions};
+            proxy_pass https"""
+HAPROXY_FRONT = " ssl crt {front.store} {versions}"
+HAPROXY_BACK = " ssl ca-file {back} verify required verifyhost {name} sni str({name}) {versions}"
 
 
 class Neighbour(bench_subjects.Subject):
     """A bench subject that is only waited for until it accepts."""
 
-    def __init__(self, backend_port, workdir):
+    def __init__(self, backend_port, workdir, tls=None):
+        self.tls = tls or {}
         super().__init__(backend_port, None, str(workdir))
 
     def wait_ready(self):
@@ -92,7 +112,13 @@ class Neighbour(bench_subjects.Subject):
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if 'front' in self.tls else ''}://127.0.0.1:{self.port}"
+
+    def said(self, leg, text, versions, otherwise=""):
+        """What the configuration says of a leg's TLS."""
+        if leg not in self.tls:
+            return otherwise
+        return text.format(name=tls_mode.SERVER_NAME, versions=versions, **self.tls)
 
     def configure(self, name, text, backend_port, **values):
         path = os.path.join(self.workdir, name)
@@ -108,8 +134,12 @@ class Nginx(Neighbour):
 
     def start(self, backend_port):
         os.makedirs(os.path.join(self.workdir, "files"))
+        only = self.tls.get("version")
+        versions = f"TLSv{only}" if only else "TLSv1.2 TLSv1.3"
         path = self.configure("nginx.conf", NGINX, backend_port,
-                              user="user root;" if os.geteuid() == 0 else "")
+                              user="user root;" if os.geteuid() == 0 else "",
+                              front=self.said("front", NGINX_FRONT, versions),
+                              back=self.said("back", NGINX_BACK, versions, "proxy_pass http"))
         self.spawn([bench_subjects.program_path("nginx"), "-p", self.workdir, "-c", path,
                     "-e", "start.log"])
 
@@ -125,7 +155,11 @@ class Haproxy(Neighbour):
     option = "http-keep-alive"
 
     def start(self, backend_port):
-        path = self.configure("haproxy.cfg", HAPROXY, backend_port, option=self.option)
+        only = self.tls.get("version")
+        versions = f"ssl-min-ver TLSv{only} ssl-max-ver TLSv{only}" if only else ""
+        path = self.configure("haproxy.cfg", HAPROXY, backend_port, option=self.option,
+                              front=self.said("front", HAPROXY_FRONT, versions),
+                              back=self.said("back", HAPROXY_BACK, versions))
         self.spawn([bench_subjects.program_path("haproxy"), "-db", "-f", path])
 
 

@@ -99,6 +99,11 @@ class OriginConn(wire.Stream):
         self.send(raw)
 
 
+def url_of(text, tls=tls_mode.BACKEND):
+    """The URL of a backend at that address, by default as the mode has them."""
+    return f"{'https' if tls else 'http'}://{text}"
+
+
 class Origin:
     """The listening side. script: one function for all connections, or a list in their order, of
     which the last serves all further ones.
@@ -114,6 +119,7 @@ class Origin:
         self.requests = []  # whole ones, in the order in which they were read
         self.errors = []
         self.refused = []  # of handshakes that failed
+        self.tls_class = tls_peer.TlsSocket
         self.tls = tls_mode.origin_context() if tls is None and tls_mode.BACKEND else tls
         self.forgive = False
         self.released = False
@@ -129,7 +135,7 @@ class Origin:
         self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
         self.text = wire.address_text(self.listener.getsockname())
-        self.url = ("https://" if self.tls else "http://") + self.text
+        self.url = url_of(self.text, self.tls)
         self._start(self._accept)
 
     def _start(self, target, *arguments):
@@ -145,7 +151,7 @@ class Origin:
                 return
             try:
                 if self.tls:
-                    sock = tls_peer.TlsSocket(sock, self.tls, server=True, handshake=False)
+                    sock = self.tls_class(sock, self.tls, server=True, handshake=False)
                 conn = OriginConn(sock, len(self.conns) + 1, self)
             except OSError:  # the peer reset it already
                 sock.close()
@@ -173,7 +179,7 @@ class Origin:
         try:
             conn.sock.handshake()
             return True
-        except (OSError, EOFError) as error:
+        except OSError as error:
             with self.changed:
                 self.refused.append(error)
                 self.changed.notify_all()

@@ -26,8 +26,19 @@ class Peer(wire.Stream):
         if tls is None and address[:2] in tls_mode.LISTENERS:
             tls = tls_mode.peer_context()
         if tls:
-            sock = tls_peer.TlsSocket(sock, tls, name=name, session=session)
+            try:
+                sock = tls_peer.TlsSocket(sock, tls, name=name, session=session)
+            except BaseException:
+                sock.close()
+                raise
         super().__init__(sock, timeout_s)
+
+    @classmethod
+    def over(cls, sock, timeout_s=wire.TIMEOUT_S):
+        """A client on a socket that is connected already."""
+        client = cls.__new__(cls)
+        wire.Stream.__init__(client, sock, timeout_s)
+        return client
 
     def exchange(self, raw, method="GET", keep=True):
         """Send one whole request and read its response, whose request_range then says which bytes

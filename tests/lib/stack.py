@@ -258,12 +258,12 @@ class Tool(Process):
         super().__init__([*wrapper, program(os.path.join("tools", name)), *arguments],
                          stdout=subprocess.PIPE)
         line = self.child.stdout.readline().decode()
-        match = re.match(r"listening on (.*):(\d+)\s*$", line)
+        match = re.match(r"listening on (https?://)?(.*):(\d+)\s*$", line)
         if not match:
             self.kill()
             raise AssertionError(f"{name} does not listen: {line!r} {self.stderr}")
-        self.address = (match.group(1).strip("[]"), int(match.group(2)))
-        self.url = f"http://{match.group(1)}:{match.group(2)}"
+        self.address = (match.group(2).strip("[]"), int(match.group(3)))
+        self.url = f"{match.group(1) or 'http://'}{match.group(2)}:{match.group(3)}"
 
     def stop(self):
         self.signal(signal.SIGTERM)

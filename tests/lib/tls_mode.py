@@ -116,11 +116,14 @@ def _translate(leg, ours, theirs, up, down):
 
 
 def plain_line(line):
-    """A line of the log, its ranges in plain bytes where this process was the peer."""
-    client, backend = line.get("client"), line.get("backend")
-    if client and client.get("tls"):
+    """A line of the log, its ranges in plain bytes where this process was the peer. Lines of other
+    files are as they are."""
+    if "at_us" not in line:
+        return line
+    client, backend = line["client"], line["backend"]
+    if client["tls"]:
         _translate(client, client["peer"], client["local"], "sent", "received")
-    if backend and backend.get("tls"):
+    if backend and backend["tls"]:
         for leg in [backend, *backend["tries"]]:
             _translate(leg, leg["peer"], leg["local"], "received", "sent")
     return line

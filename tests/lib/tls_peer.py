@@ -136,6 +136,8 @@ class TlsSocket:
 
     One thread may send while another one receives."""
 
+    piece_bytes = 1 << 18  # of ciphertext in one send
+
     def __init__(self, sock, context, server=False, name=None, session=None, handshake=True):
         self.raw = sock
         self.server = server
@@ -182,9 +184,12 @@ class TlsSocket:
         with self._sending:
             while True:
                 with self._lock:
-                    piece = bytes(self._unsent[:1 << 18])
+                    piece = bytes(self._unsent[:self.piece_bytes])
                 if not piece:
                     return
+                # With a time limit, Python waits for room before it sends, whatever the flag says.
+                if flags & socket.MSG_DONTWAIT and not select.select([], [self.raw], [], 0)[1]:
+                    raise BlockingIOError
                 n = self.raw.send(piece, flags)
                 with self._lock:
                     del self._unsent[:n]
@@ -205,7 +210,7 @@ class TlsSocket:
     # ---- the handshake ----
 
     def handshake(self):
-        """Until it is done; Alert, EOFError, or what the socket says."""
+        """Until it is done; ConnectionAbortedError when they close it, Alert when they say why."""
         while True:
             with self._lock:
                 self.first_flight = len(self.sent.records)
@@ -215,7 +220,7 @@ class TlsSocket:
                 return
             while not self._whole:
                 if not self._read_wire(PLAIN_MAX):
-                    raise EOFError("it was closed within the handshake")
+                    raise ConnectionAbortedError("it was closed within the handshake")
             self._feed_handshake()
 
     def _step(self):
@@ -433,28 +438,31 @@ def _last_of_handshake(direction):
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3, None: None}
 
 
-def limit_version(context, only):
+def limit_version(context, only, weak):
+    if weak:
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
     if only:
         context.minimum_version = context.maximum_version = VERSIONS[only]
     return context
 
 
-def server_context(certificate, version=None, clients=None, alpn=("http/1.1",)):
+def server_context(certificate, version=None, clients=None, alpn=("http/1.1",), weak=False):
     """For TlsSocket(server=True). certificate: certs.Certificate. version: "1.2" or "1.3" alone.
-    clients: a PEM file of authorities whose clients are asked for and must come."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    clients: a PEM file of authorities whose clients are asked for and must come. weak: it may show
+    what no security level above 0 allows."""
+    context = limit_version(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), version, weak)
     context.load_cert_chain(certificate.chain, certificate.key)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     if clients:
         context.load_verify_locations(clients)
         context.verify_mode = ssl.CERT_REQUIRED
-    return limit_version(context, version)
+    return context
 
 
-def client_context(trust, version=None, certificate=None, alpn=("http/1.1",)):
+def client_context(trust, version=None, certificate=None, alpn=("http/1.1",), weak=False):
     """trust: a PEM file of authorities; None: nobody is verified. certificate: shown when asked."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = limit_version(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), version, weak)
     if trust:
         context.load_verify_locations(trust)
     else:
@@ -464,4 +472,4 @@ def client_context(trust, version=None, certificate=None, alpn=("http/1.1",)):
         context.load_cert_chain(certificate.chain, certificate.key)
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    return limit_version(context, version)
+    return context

@@ -1,13 +1,14 @@
-// server.js KEEP_ALIVE_MS HINT -- Node's own HTTP server: each body comes back.
+// server.js KEEP_ALIVE_MS HINT [CERT KEY] -- Node's own HTTP server, with CERT HTTPS: each body comes back.
 //
 // It closes connections that idled for KEEP_ALIVE_MS, and says so (Keep-Alive: timeout=N) only with
 // HINT true.
 'use strict';
 
-const http = require('http');
+const fs = require('fs');
 
-const [keepAliveMs, hint] = process.argv.slice(2);
-const server = http.createServer((request, response) => {
+const [keepAliveMs, hint, cert, key] = process.argv.slice(2);
+const secure = cert ? {cert: fs.readFileSync(cert), key: fs.readFileSync(key)} : {};
+const server = require(cert ? 'https' : 'http').createServer(secure, (request, response) => {
 	const parts = [];
 	request.on('data', (part) => parts.push(part));
 	request.on('end', () => {
@@ -18,6 +19,6 @@ const server = http.createServer((request, response) => {
 });
 server.keepAliveTimeout = Number(keepAliveMs);
 server.listen(0, '127.0.0.1', () => {
-	console.log(`listening on 127.0.0.1:${server.address().port}`);
+	console.log(`listening on ${cert ? 'https://' : ''}127.0.0.1:${server.address().port}`);
 });
 process.on('SIGTERM', () => process.exit(0));
