@@ -4,6 +4,7 @@ without it, or without the secrets, none."""
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -254,6 +255,63 @@ def test_tracer_that_stalls_while_connections_open(traced):
     lines = decrypted.proxy_lines(front.trace_dir)
     assert decrypted.assert_opens(trace.dump_of(front.trace_dir), lines) >= 4 * 22
     assert trace.told(front, "uncommented") == 0
+
+
+class Freezer:
+    """Before the backend: the proxy is frozen just before the first bytes of the backend come to it,
+    and knows nothing of them until they have long been captured."""
+
+    def __init__(self, backend):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.backend = backend
+        self.front = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    @property
+    def url(self):
+        return f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def _run(self):
+        ours, _ = self.listener.accept()
+        theirs = socket.create_connection(("127.0.0.1", self.backend.port))
+        up = threading.Thread(target=self._pass, args=(ours, theirs), daemon=True)
+        up.start()
+        hello = theirs.recv(65536)
+        self.front.freeze()
+        ours.sendall(hello)
+        trace.settle(0.3)
+        self.front.thaw()
+        self._pass(theirs, ours)
+        up.join()
+        ours.close()
+        theirs.close()
+
+    @staticmethod
+    def _pass(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # one of them has reset it
+
+    def stop(self):
+        self.thread.join(10)
+        self.listener.close()
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_packets_wait_for_their_secrets(origin, proxy, version):
+    backend = origin(traffic.answer_by_target, tls=tls_peer.server_context(certs.server(), version))
+    freezer = Freezer(backend)
+    front = freezer.front = proxy(freezer.url, trace=True, listen=("https://127.0.0.1:0",),
+                                  settings=SECRETS)
+    several(front, ("/size/9", "/close"))
+    front.stop()
+    freezer.stop()
+    lines = decrypted.proxy_lines(front.trace_dir)
+    assert decrypted.assert_opens(trace.dump_of(front.trace_dir), lines) == 8
 
 
 # ---- attached by hand ------------------------------------------------------------------------------
