@@ -1,5 +1,6 @@
 /*
- * correlate_state.h -- what correlate.c (exchanges) and correlate_conns.c (connections) share.
+ * correlate_state.h -- what correlate.c (what comes in), correlate_exchanges.c and correlate_conns.c
+ * (what goes out) share.
  *
  * Invariant: every exchange that has ended stands once in `due`, under a key that is not later than
  * the moment it settles at. A track stands in `endings` at most once (is_ending).
@@ -42,7 +43,7 @@ struct correlate {
 	struct correlate_counters count;
 	struct exchange_record record; /* of the exchange at hand, unless it has its own */
 	struct finding finding;        /* of it */
-	bool has_note;          /* of the segment at hand */
+	bool has_note;                 /* of the segment at hand */
 	struct anchor_note note;
 };
 
@@ -54,12 +55,23 @@ static inline uint64_t later(uint64_t ns, uint64_t by_ns)
 /* An ended exchange waits for the packet clock to reach due_ns. */
 void correlate_await(struct correlate *c, struct exchange *x, uint64_t due_ns);
 
-/* A running exchange will never be told to end: it ends with what the packets show of it. */
-void correlate_lose(struct correlate *c, struct exchange *x);
-
 /* The stamp of the packet behind the first loss that may concern f, in that time; 0: none. */
 uint64_t correlate_first_loss(const struct correlate *c, const struct flow *f, uint64_t from_ns,
 			      uint64_t until_ns);
+
+/* Had the interface shown a packet of f by then? */
+bool correlate_showed(const struct flow *f, uint32_t iface, uint64_t until_ns);
+
+/* ---- correlate_exchanges.c ---- */
+
+/* Give out the exchanges that are due. */
+void correlate_run_exchanges(struct correlate *c);
+
+/* All that run, at the end. */
+void correlate_lose_running(struct correlate *c);
+
+/* A running exchange will never be told to end: it ends with what the packets show of it. */
+void correlate_lose(struct correlate *c, struct exchange *x);
 
 /* ---- correlate_conns.c ---- */
 
