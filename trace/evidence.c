@@ -14,6 +14,7 @@
 
 #include "trace/capture_file.h"
 #include "trace/decode.h"
+#include "trace/evidence_tls.h"
 #include "trace/flow.h"
 #include "trace/seqnum.h"
 
@@ -31,6 +32,8 @@ struct search {
 	struct flow *flow;
 	uint32_t first_frame; /* lowest and highest that the record names; 0: none */
 	uint32_t last_frame;
+	uint32_t tls_last_frame; /* of its TLS handshake */
+	struct evidence_tls *tls;
 };
 
 struct reading {
@@ -85,6 +88,9 @@ static void search_init(struct search *s, struct evidence_wish *wish)
 	*s = (struct search){.wish = wish};
 	wish->found = false;
 	span_list(s, &wish->leg->handshake.frames);
+	for (int i = 0; i < TLS_MARK_COUNT; i++)
+		span_list(s, &wish->leg->tls.at[i].frames);
+	s->tls_last_frame = s->last_frame;
 	span_list(s, &wish->leg->close.frames);
 	for (int k = 0; k < PART_KINDS; k++) {
 		const struct row_part *p = &wish->leg->part[k];
@@ -187,6 +193,41 @@ static void handshake_item(struct reading *r, const struct search *s, const stru
 		item_of_kind(r, s, EVIDENCE_HANDSHAKE_ACK);
 	else
 		item_of_kind(r, s, seg->flags & TCP_ACK ? EVIDENCE_SYN_ACK : EVIDENCE_SYN);
+}
+
+/* The record shows both ends' last word. */
+static bool is_finished(const struct row_tls *t)
+{
+	return !t->failed && t->at[TLS_MARK_SERVER_FINISHED].frames.count > 0 &&
+	       t->at[TLS_MARK_CLIENT_FINISHED].frames.count > 0;
+}
+
+/* What of the segment's bytes stands before the exchange's own: handshake, tickets, an alert. */
+static void tls_item(struct reading *r, const struct search *s, const struct segment *seg,
+		     const struct flow_place *place, bool from_initiator)
+{
+	const struct row_leg *leg = s->wish->leg;
+	const struct stream_place *d = &place->data;
+	uint64_t past =
+		MIN(d->off + d->new_bytes + d->old_bytes, evidence_first_off(leg, from_initiator));
+	struct evidence_item item = {.kind = EVIDENCE_TLS, .tag = s->wish->tag}, *added;
+
+	if (!leg->tls.there || seg->payload_len == 0)
+		return;
+	for (int i = 0; i < TLS_MARK_COUNT; i++)
+		if (list_has(&leg->tls.at[i].frames, seg->frame))
+			item.marks |= (uint8_t)(1U << i);
+	if (d->known && past <= d->off)
+		return;
+	if (!d->known && item.marks == 0)
+		return;
+	item.is_late = seg->frame > s->tls_last_frame && is_finished(&leg->tls);
+	item.placed = d->known;
+	item.from = d->known ? d->off : 0;
+	item.past = d->known ? past : 0;
+	added = item_add(r);
+	if (added != NULL)
+		*added = item;
 }
 
 /* A FIN may acknowledge the other side's. */
@@ -423,6 +464,9 @@ static void search_segment(struct reading *r, struct search *s, const struct seg
 	row->which = wish->which;
 	row->by_proxy = from_initiator == (wish->which == TAP_BACKEND);
 	handshake_item(r, s, seg);
+	tls_item(r, s, seg, place, from_initiator);
+	if (s->tls != NULL && seg->payload_len > 0)
+		evidence_tls_segment(s->tls, seg, place, from_initiator);
 	data_items(r, s, seg, place, from_initiator);
 	ack_items(r, s, seg, place, from_initiator);
 	close_items(r, s, seg, place);
@@ -494,11 +538,20 @@ static bool read_dump(struct reading *r, const char *path, packet_fn fn,
 static bool read_twice(struct reading *r, const char *path, struct evidence_wish *wishes,
 		       char err[EVIDENCE_ERROR_MAX])
 {
+	bool fine;
+
 	for (unsigned i = 0; i < r->count; i++) {
 		search_init(&r->searches[i], &wishes[i]);
 		r->last_frame = MAX(r->last_frame, r->searches[i].last_frame);
+		r->searches[i].tls = evidence_tls_new(&wishes[i], r->out);
+		r->no_memory = r->no_memory || r->searches[i].tls == NULL;
 	}
-	if (!read_dump(r, path, note_addresses, err) || !read_dump(r, path, follow_packet, err))
+	fine = read_dump(r, path, note_addresses, err) && read_dump(r, path, follow_packet, err);
+	for (unsigned i = 0; i < r->count; i++)
+		if (!evidence_tls_free(r->searches[i].tls))
+			r->no_memory = true;
+	evidence_tls_sort(r->out);
+	if (!fine)
 		return false;
 	if (r->no_memory)
 		snprintf(err, EVIDENCE_ERROR_MAX, "no memory for the segments of %s", path);
@@ -534,6 +587,9 @@ void evidence_fini(struct evidence *e)
 {
 	free(e->rows);
 	free(e->items);
+	for (unsigned i = 0; i < e->record_count; i++)
+		free(e->records[i].name);
+	free(e->records);
 	*e = (struct evidence){0};
 }
 

@@ -39,6 +39,7 @@ enum evidence_kind {
 	EVIDENCE_FIN_ACK,
 	EVIDENCE_RST,
 	EVIDENCE_LABEL, /* a word of the record, see `word` */
+	EVIDENCE_TLS,   /* bytes of TLS before those of the exchange: see `marks` */
 };
 
 /* One thing that a segment did for one wish. */
@@ -49,10 +50,28 @@ struct evidence_item {
 	const char *word; /* LABEL: the leg's */
 	bool again;       /* DATA: carried before ... */
 	bool also_new;    /* ... but not all of it */
-	bool placed;      /* DATA, ACK: from and past are known */
-	uint64_t from;    /* within the part */
+	bool placed;      /* DATA, ACK, TLS: from and past are known */
+	uint8_t marks; /* TLS: bit per enum tls_mark, of the messages that the record finds here */
+	bool is_late;  /* TLS: behind all of these */
+	uint64_t from; /* within the part; TLS: within the direction */
 	uint64_t past;
 	uint64_t part_len;
+};
+
+/* A TLS record that begins in a frame, as its header tells (tls_records.h). */
+struct evidence_record {
+	uint32_t frame;
+	uint32_t len; /* with its header */
+	uint64_t off;
+	uint8_t content;     /* enum tls_content */
+	uint8_t messages[8]; /* types of the handshake messages in clear that begin in it */
+	uint8_t message_count;
+	bool has_more_messages;
+	bool is_alert_clear;
+	uint8_t alert;
+	uint16_t version; /* ServerHello: 0 when not read */
+	bool is_retry;    /* it is a HelloRetryRequest */
+	char *name;       /* ClientHello: of the server it asks for, or NULL */
 };
 
 /* A segment that did something. Numbers are relative; where a direction's start was not captured, as Wireshark's. */
@@ -78,6 +97,10 @@ struct evidence {
 	struct evidence_item *items;
 	unsigned item_count;
 	unsigned item_cap;
+	bool is_tls[2];                  /* by leg: some record of it was found */
+	struct evidence_record *records; /* by frame and offset */
+	unsigned record_count;
+	unsigned record_cap;
 };
 
 /*
@@ -87,6 +110,10 @@ struct evidence {
 bool evidence_read(const char *path, struct evidence_wish *wishes, unsigned count,
 		   struct evidence *out, char err[EVIDENCE_ERROR_MAX]) MUST_CHECK;
 void evidence_fini(struct evidence *e);
+
+/* The TLS records that begin in that frame, *count of them; NULL when none does. evidence_tls.c's. */
+const struct evidence_record *evidence_records(const struct evidence *e, uint32_t frame,
+					       unsigned *count) MUST_CHECK;
 
 /* The row of that frame, or NULL. */
 const struct evidence_row *evidence_find(const struct evidence *e, uint32_t frame) MUST_CHECK;

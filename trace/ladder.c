@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "trace/ladder_tls.h"
 #include "trace/packet.h"
 #include "trace/summary.h"
 
@@ -19,7 +20,6 @@
 #define LIFELINE_TWO   9 /* of them for a connection without a proxy in it */
 #define GAP            4 /* on both sides of the lifelines */
 #define CARRIES_MIN    12
-#define ITEM_TEXT_MAX  96
 
 unsigned ladder_wishes(const struct flow_row *flow, struct evidence_wish wishes[LADDER_WISHES])
 {
@@ -74,35 +74,35 @@ static const char *part_text(enum part_kind part)
 	return part == PART_INTERIM ? "interim response" : part_word(part);
 }
 
-static void data_text(const struct evidence_item *item, char out[ITEM_TEXT_MAX])
+static void data_text(const struct evidence_item *item, char out[LADDER_ITEM_MAX])
 {
 	const char *again = !item->again ? "" : item->also_new ? ", partly again" : " again";
 
 	if (item->placed)
-		snprintf(out, ITEM_TEXT_MAX, "%s %" PRIu64 "-%" PRIu64 " of %" PRIu64 "%s",
+		snprintf(out, LADDER_ITEM_MAX, "%s %" PRIu64 "-%" PRIu64 " of %" PRIu64 "%s",
 			 part_text(item->part), item->from, item->past, item->part_len, again);
 	else
-		snprintf(out, ITEM_TEXT_MAX, "%s, %" PRIu64 " bytes in all%s",
+		snprintf(out, LADDER_ITEM_MAX, "%s, %" PRIu64 " bytes in all%s",
 			 part_text(item->part), item->part_len, again);
 }
 
 /* An ACK that rides on data or on a FIN is called piggybacked. */
 static void ack_text(const struct evidence_row *row, const struct evidence_item *item,
-		     char out[ITEM_TEXT_MAX])
+		     char out[LADDER_ITEM_MAX])
 {
 	const char *how = row->len > 0 || (row->flags & TCP_FIN) ? "piggybacked ack" : "ack";
 
 	if (!item->placed || item->past == item->part_len)
-		snprintf(out, ITEM_TEXT_MAX, "%s of %s %" PRIu64, how, part_text(item->part),
+		snprintf(out, LADDER_ITEM_MAX, "%s of %s %" PRIu64, how, part_text(item->part),
 			 item->part_len);
 	else
-		snprintf(out, ITEM_TEXT_MAX, "%s of %s %" PRIu64 " of %" PRIu64, how,
+		snprintf(out, LADDER_ITEM_MAX, "%s of %s %" PRIu64 " of %" PRIu64, how,
 			 part_text(item->part), item->past, item->part_len);
 }
 
 /* out or a text that lasts. */
 static const char *item_text(const struct evidence *e, const struct evidence_row *row,
-			     const struct evidence_item *item, char out[ITEM_TEXT_MAX])
+			     const struct evidence_item *item, char out[LADDER_ITEM_MAX])
 {
 	switch (item->kind) {
 	case EVIDENCE_SYN:
@@ -118,16 +118,19 @@ static const char *item_text(const struct evidence *e, const struct evidence_row
 		ack_text(row, item, out);
 		break;
 	case EVIDENCE_FIN:
-		snprintf(out, ITEM_TEXT_MAX, "FIN by %s", end_word(e, row, true));
+		snprintf(out, LADDER_ITEM_MAX, "FIN by %s", end_word(e, row, true));
 		break;
 	case EVIDENCE_FIN_ACK:
-		snprintf(out, ITEM_TEXT_MAX, "ack of FIN by %s", end_word(e, row, false));
+		snprintf(out, LADDER_ITEM_MAX, "ack of FIN by %s", end_word(e, row, false));
 		break;
 	case EVIDENCE_RST:
-		snprintf(out, ITEM_TEXT_MAX, "RST by %s", end_word(e, row, true));
+		snprintf(out, LADDER_ITEM_MAX, "RST by %s", end_word(e, row, true));
 		break;
 	case EVIDENCE_LABEL:
 		return item->word;
+	case EVIDENCE_TLS:
+		ladder_tls_item(item, out);
+		break;
 	}
 	return out;
 }
@@ -251,7 +254,7 @@ static void append(char *out, const char *before, const char *text)
 /* Items of earlier attempts are told apart by their number, the tag. */
 static void append_attempt(char *out, unsigned tag)
 {
-	char text[ITEM_TEXT_MAX];
+	char text[LADDER_ITEM_MAX];
 
 	snprintf(text, sizeof(text), "attempt %u: ", tag);
 	append(out, "", text);
@@ -263,25 +266,32 @@ static void carries_text(const struct evidence *e, const struct evidence_row *ro
 {
 	uint64_t known = 0;
 	bool unplaced = false;
-	char text[ITEM_TEXT_MAX];
+	char records[LADDER_RECORDS_MAX];
+	char text[LADDER_ITEM_MAX];
 
 	out[0] = '\0';
+	ladder_tls_records(e, row, records);
 	for (unsigned i = 0; i < row->item_count; i++) {
 		const struct evidence_item *item = &e->items[row->first_item + i];
 
+		if (item->kind == EVIDENCE_DATA || item->kind == EVIDENCE_TLS) {
+			known += item->past - item->from;
+			unplaced = unplaced || !item->placed;
+		}
+		if (item->kind == EVIDENCE_TLS && records[0] != '\0')
+			continue;
 		append(out, "; ", "");
 		if (item->tag > 0)
 			append_attempt(out, item->tag);
 		append(out, "", item_text(e, row, item, text));
-		if (item->kind != EVIDENCE_DATA)
-			continue;
-		known += item->past - item->from;
-		unplaced = unplaced || !item->placed;
 	}
-	if (row->len <= known || unplaced)
-		return;
-	snprintf(text, sizeof(text), "%" PRIu64 " bytes of another exchange", row->len - known);
-	append(out, "; ", text);
+	if (row->len > known && !unplaced) {
+		snprintf(text, sizeof(text), "%" PRIu64 " bytes of another exchange%s",
+			 row->len - known, e->is_tls[row->which] ? ", or of TLS itself" : "");
+		append(out, "; ", text);
+	}
+	if (records[0] != '\0')
+		append(out, "; ", records);
 }
 
 /* How much of the text goes on a line: up to a ';', else up to a space, else all that fits. */

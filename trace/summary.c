@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "trace/tls_finding.h"
 
 #define TARGET_COLUMNS 40
 #define HEAD_COLUMNS   13
@@ -140,6 +141,48 @@ static void print_handshake(const struct screen *s, const struct row_handshake *
 	screen_line_end(&line);
 }
 
+static void put_tls_message(struct screen_line *line, const char *word,
+			    const struct row_tls_message *m)
+{
+	char frames[TEXT_MAX], us[SCREEN_NUMBER_MAX];
+
+	if (m->frames.count == 0) {
+		screen_line_put(line, ", ", "%s not seen", word);
+		return;
+	}
+	screen_frames(&m->frames, FRAMES_COLUMNS, frames, sizeof(frames));
+	screen_line_put(line, ", ", "%s in %s", word, frames);
+	if (m->us > 0)
+		screen_line_put(line, " ", "after %s", screen_us(m->us, us));
+}
+
+void summary_tls(struct screen_line *line, const struct row_tls *t)
+{
+	static const char *const words[TLS_MARK_COUNT] = {"ClientHello", "ServerHello",
+							  "server's Finished", "client's Finished"};
+	const char *version = tls_version_word(t->version);
+	char us[SCREEN_NUMBER_MAX];
+
+	screen_line_put(line, "", "TLS%s%s%s%s", version != NULL ? " " : "",
+			version != NULL ? version : "", t->resumed ? ", session resumed" : "",
+			t->failed ? ", failed" : "");
+	for (int i = 0; i < TLS_MARK_COUNT; i++)
+		put_tls_message(line, words[i], &t->at[i]);
+	if (t->us >= 0)
+		screen_line_put(line, ", ", "%s in all", screen_us(t->us, us));
+}
+
+static void print_tls(const struct screen *s, const struct row_tls *t)
+{
+	struct screen_line line;
+
+	if (!t->there)
+		return;
+	screen_line_begin(&line, s, HEAD_COLUMNS, "  tls");
+	summary_tls(&line, t);
+	screen_line_end(&line);
+}
+
 /* "fast 2 in 6, 9; dup-ack 3 in 5, 7, 8" */
 static void print_labels(const struct screen *s, const struct row_leg *leg)
 {
@@ -193,6 +236,7 @@ static void print_leg(const struct screen *s, const char *name, const struct row
 	}
 	screen_line_end(&line);
 	print_handshake(s, &leg->handshake);
+	print_tls(s, &leg->tls);
 	for (int k = 0; k < PART_KINDS; k++)
 		print_part(s, part_word((enum part_kind)k), &leg->part[k]);
 	print_labels(s, leg);
@@ -266,6 +310,18 @@ static void print_lost(const struct screen *s, const int64_t us[WAIT_KINDS])
 				until[kind]);
 }
 
+/* How much of the backend's handshake was TLS, below the phase. */
+static void print_tls_share(const struct screen *s, const struct flow_row *flow)
+{
+	const struct row_tls *t = &flow->backend.tls;
+	char text[SCREEN_NUMBER_MAX];
+
+	if (t->there && t->us >= 0 && flow->phases_us[PHASE_HANDSHAKE] > 0)
+		fprintf(s->out, "  %-15s %8s  of it the backend's TLS handshake%s\n", "",
+			screen_us(MIN(t->us, flow->phases_us[PHASE_HANDSHAKE]), text),
+			t->resumed ? ", a session resumed" : "");
+}
+
 static bool any_phase(const struct flow_row *flow)
 {
 	for (int i = 0; i < PHASES; i++)
@@ -298,6 +354,8 @@ void summary_phases(const struct screen *s, const struct flow_row *flow)
 	for (int i = 0; i < PHASES && any_phase(flow); i++) {
 		print_phase(s, flow, (enum phase)i, start_us);
 		print_lost(s, flow->lost_us[i]);
+		if (i == PHASE_HANDSHAKE)
+			print_tls_share(s, flow);
 		start_us += MAX(flow->phases_us[i], 0);
 	}
 	print_text(s, "why not all", flow->phases_why);

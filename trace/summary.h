@@ -15,6 +15,9 @@ void summary_head(const struct screen *s, const struct flow_row *flow,
 
 void summary_legs(const struct screen *s, const struct flow_row *flow);
 
+/* "TLS 1.3: ClientHello in 4, ServerHello in 6 after 412 us, ..."; in pieces of the line. */
+void summary_tls(struct screen_line *line, const struct row_tls *t);
+
 void summary_phases(const struct screen *s, const struct flow_row *flow);
 
 #endif

@@ -146,9 +146,9 @@ static inline void put32(uint8_t *at, uint32_t value)
 	put16(at + 2, value & 0xffff);
 }
 
-/* One segment on loopback, 15 us after the one before. */
-static inline void sample_segment(struct sample *s, uint16_t from, uint16_t to, unsigned flags,
-				  uint32_t seq, uint32_t ack, unsigned len)
+/* One segment on loopback, 15 us after the one before; payload NULL: zeros. */
+static inline void sample_payload(struct sample *s, uint16_t from, uint16_t to, unsigned flags,
+				  uint32_t seq, uint32_t ack, const void *payload, unsigned len)
 {
 	static const uint8_t loopback[4] = {127, 0, 0, 1};
 	uint8_t bytes[40 + 2000] = {0};
@@ -169,10 +169,18 @@ static inline void sample_segment(struct sample *s, uint16_t from, uint16_t to, 
 	bytes[32] = 0x50;
 	bytes[33] = (uint8_t)flags;
 	put16(bytes + 34, 512);
+	if (payload != NULL)
+		memcpy(bytes + 40, payload, len);
 	p.cap_len = p.wire_len = 40 + len;
 	p.ts_ns = SAMPLE_NS + s->frame * 15000ULL;
 	s->frame++;
 	cr_assert(pcapng_packet(s->dump, &p, NULL, 0));
+}
+
+static inline void sample_segment(struct sample *s, uint16_t from, uint16_t to, unsigned flags,
+				  uint32_t seq, uint32_t ack, unsigned len)
+{
+	sample_payload(s, from, to, flags, seq, ack, NULL, len);
 }
 
 #define SYN TCP_SYN
