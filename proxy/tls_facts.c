@@ -31,10 +31,23 @@ static void note_sent_record(struct tls *t, const uint8_t *head)
 	t->out_off += TLS_RECORD_HEAD + ((uint32_t)head[3] << 8 | head[4]);
 }
 
+/*
+ * A record of the peer's, whose head has just been read: a message may have begun in one before it.
+ * With TLS 1.3 those that are encrypted call themselves data.
+ */
+static void note_received_record(struct tls *t, uint8_t type)
+{
+	if (type != SSL3_RT_HANDSHAKE && type != SSL3_RT_APPLICATION_DATA)
+		return;
+	if (!t->in_message)
+		t->in_message_off = t->framing.record_off;
+	t->in_message = true;
+}
+
 static void note_mark(struct tls *t, enum tls_mark what, bool sent, bool keep)
 {
 	struct byte_range *r = &t->marks.at[what];
-	uint64_t first = sent ? t->out_record_off : t->framing.record_off;
+	uint64_t first = sent ? t->out_record_off : t->in_message_off;
 	uint64_t past = sent ? t->out_off : t->framing.off;
 
 	if (!keep || !byte_range_exists(r))
@@ -59,6 +72,11 @@ static void note_message(struct tls *t, uint8_t type, bool sent)
 	default:
 		break;
 	}
+	if (sent)
+		return;
+	/* The next one may begin in the same record. */
+	t->in_message = false;
+	t->in_message_off = t->framing.record_off;
 }
 
 static void on_message(int sent, int version, int content, const void *bytes, size_t len, SSL *ssl,
@@ -70,6 +88,8 @@ static void on_message(int sent, int version, int content, const void *bytes, si
 	(void)ssl;
 	if (content == SSL3_RT_HEADER && sent && len >= TLS_RECORD_HEAD)
 		note_sent_record(t, bytes);
+	else if (content == SSL3_RT_HEADER && len >= TLS_RECORD_HEAD)
+		note_received_record(t, *(const uint8_t *)bytes);
 	else if (content == SSL3_RT_HANDSHAKE && len > 0)
 		note_message(t, *(const uint8_t *)bytes, sent != 0);
 }

@@ -55,6 +55,8 @@ struct tls {
 	struct tls_marks marks;
 	uint64_t out_record_off; /* of the newest record of the handshake, and past it */
 	uint64_t out_off;
+	uint64_t in_message_off; /* of the record in which the peer's message began */
+	bool in_message;         /* that it is in has begun, and not ended */
 };
 
 struct tls_io {

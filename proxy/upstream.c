@@ -36,7 +36,9 @@ static void upstream_greet(struct upstream *u)
 {
 	enum tls_handshake how;
 
-	conn_look_for_error(&u->conn);
+	/* A handshake finds an error by itself, and first the alert that came before it. */
+	if (u->conn.tls == NULL)
+		conn_look_for_error(&u->conn);
 	if (u->tls_failed || u->conn.error != 0 || !upstream_begin_tls(u))
 		return;
 	how = u->conn.tls != NULL ? conn_handshake(&u->conn, NULL, NULL) : TLS_HANDSHAKE_DONE;

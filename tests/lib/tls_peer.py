@@ -131,6 +131,12 @@ def text_of(address):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def ready(sock, what, seconds):
+    poll = select.poll()
+    poll.register(sock, what)
+    return bool(poll.poll(seconds * 1000))
+
+
 class TlsSocket:
     """TLS on a connected socket. server: we accepted it. session: of an earlier one, to resume.
 
@@ -188,7 +194,7 @@ class TlsSocket:
                 if not piece:
                     return
                 # With a time limit, Python waits for room before it sends, whatever the flag says.
-                if flags & socket.MSG_DONTWAIT and not select.select([], [self.raw], [], 0)[1]:
+                if flags & socket.MSG_DONTWAIT and not ready(self.raw, select.POLLOUT, 0):
                     raise BlockingIOError
                 n = self.raw.send(piece, flags)
                 with self._lock:
@@ -320,7 +326,7 @@ class TlsSocket:
                 self._decrypt()
             if self._plain:
                 break
-            if not select.select([self.raw], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not ready(self.raw, select.POLLIN, max(0.0, until - time.monotonic())):
                 return False
             if not self.raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
                 return True

@@ -405,7 +405,9 @@ def wait_readable(sock, seconds):
     """Whether bytes or an end come within that time."""
     if hasattr(sock, "wait_readable"):
         return sock.wait_readable(seconds)
-    return bool(select.select([sock], [], [], seconds)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def parse_field(line):
