@@ -218,6 +218,17 @@ def test_key_updates_of_both_legs(dialogue, proxy):
     assert {front.port, int(port)} < senders and len(senders) == 4, updates
 
 
+def test_stores_that_were_read_again(traced):
+    front = traced()
+    several(front, ("/close",))
+    front.signal(signal.SIGHUP)
+    front.wait_stderr("SIGHUP")
+    several(front, ("/close",))
+    front.stop()
+    lines = decrypted.proxy_lines(front.trace_dir)
+    assert decrypted.assert_opens(trace.dump_of(front.trace_dir), lines) == 8
+
+
 # ---- restarts and stalls ---------------------------------------------------------------------------
 
 def test_after_a_restart_of_the_tracer(traced):
@@ -241,7 +252,7 @@ def test_after_a_restart_of_the_tracer(traced):
 
 
 def test_tracer_that_stalls_while_connections_open(traced):
-    front = traced()
+    front = traced(settings={"proxy.workers": 2})
     several(front)
     tracer = stack.Sleeper(front)
     tracer.freeze()
