@@ -18,6 +18,9 @@
 #define TLS_VERSION_12 0x0303
 #define TLS_VERSION_13 0x0304
 
+/* Of resumed and failed, when they were read from packets; the proxy knows. */
+#define TLS_UNKNOWN 2
+
 enum tls_mark {
 	TLS_MARK_CLIENT_HELLO,    /* in the bytes of the side that connected */
 	TLS_MARK_SERVER_HELLO,    /* in the bytes of the side that accepted */

@@ -371,6 +371,31 @@ static void copy_log(struct analyze *a)
 		keep_part(a, "proxy.ndjson");
 }
 
+/* "connections 1, 2 and 5 speak TLS ..." */
+static void say_tls(const struct http_feed_counters *n)
+{
+	unsigned shown = (unsigned)MIN(n->tls_count, HTTP_FEED_TLS_MAX);
+	char list[HTTP_FEED_TLS_MAX * 24] = "", more[48] = "";
+	size_t used = 0;
+
+	if (n->tls_count > shown)
+		snprintf(more, sizeof(more), " and %llu more",
+			 (unsigned long long)(n->tls_count - shown));
+	for (unsigned i = 0; i < shown; i++) {
+		bool is_last = i + 1 == shown && more[0] == '\0';
+
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%llu",
+					 i == 0    ? ""
+					 : is_last ? " and "
+						   : ", ",
+					 (unsigned long long)n->tls[i]);
+	}
+	if (n->tls_count > 0)
+		log_notice("connection%s %s%s %s TLS, which is not decrypted here: no HTTP is read",
+			   n->tls_count == 1 ? "" : "s", list, more,
+			   n->tls_count == 1 ? "is" : "are");
+}
+
 static void say_end(struct analyze *a)
 {
 	struct pipeline_counters n;
@@ -385,6 +410,7 @@ static void say_end(struct analyze *a)
 	if (n.incomplete > 0)
 		log_notice("%llu IP datagrams were left out: fragments of them are missing",
 			   (unsigned long long)n.incomplete);
+	say_tls(&n.http);
 	if (n.http.pairs.strays > 0)
 		log_notice(
 			"%llu responses belong to requests that the capture does not show, or to "

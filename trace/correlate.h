@@ -108,6 +108,10 @@ void correlate_bind(struct correlate *c, uint32_t run, uint64_t number, struct t
 void correlate_read_exchange(struct correlate *c, const struct exchange_record *record,
 			     uint64_t end_ns);
 
+/* A connection's handshake as read from packets, all that there will be of it. */
+void correlate_read_tls(struct correlate *c, uint32_t run, uint64_t number,
+			const struct tls_marks *m);
+
 /* No exchange will be told that has bytes below off on this side of the flow. */
 void correlate_pass(struct correlate *c, struct track *t, unsigned side, uint64_t off);
 

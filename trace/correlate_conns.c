@@ -60,6 +60,17 @@ void correlate_gather_tls(const struct correlate *c, struct conn *conn, const st
 			   correlate_first_loss(c, f, f->first_ns, end_ns) != 0;
 }
 
+void correlate_read_tls(struct correlate *c, uint32_t run, uint64_t number,
+			const struct tls_marks *m)
+{
+	struct conn *conn = ledger_conn(c->ledger, run, number);
+
+	correlate_tls(c, run, number, m);
+	if (conn != NULL && conn->track != NULL)
+		correlate_gather_tls(c, conn, conn->track->flow, track_our_side(conn->track, conn),
+				     UINT64_MAX);
+}
+
 static void give_conn(struct correlate *c, struct conn *conn, const struct track *t,
 		      unsigned our_side)
 {

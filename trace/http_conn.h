@@ -8,6 +8,8 @@
 #include "trace/http_reader.h"
 #include "trace/reassembly.h"
 
+struct http_tls;
+
 #define CLIENT_UNKNOWN  2
 #define HTTP_MISSES_MAX 1000 /* packets without any sign of HTTP before a connection is given up */
 
@@ -40,15 +42,16 @@ struct http_conn {
 	uint64_t paired_past;   /* end of the last final response that was paired */
 	uint64_t answered_past; /* end of the last final response */
 	struct http_exchange
-		*answering; /* the response that is read answers it; NULL: nobody known */
-	bool is_interim;    /* it is a 1xx */
-	bool pipelines;     /* the client does not wait for responses */
-	bool had_loss;      /* messages may be missing */
-	bool has_gap;       /* the next request is the first behind missing ones, perhaps */
-	bool is_blind;      /* responses cannot be told apart any more */
-	bool is_over;       /* nothing more comes: nothing is waited for */
-	bool is_hopeless;   /* it speaks something else */
-	bool is_waiting;    /* linked in pairs->waiting */
+		*answering;   /* the response that is read answers it; NULL: nobody known */
+	bool is_interim;      /* it is a 1xx */
+	bool pipelines;       /* the client does not wait for responses */
+	bool had_loss;        /* messages may be missing */
+	bool has_gap;         /* the next request is the first behind missing ones, perhaps */
+	bool is_blind;        /* responses cannot be told apart any more */
+	bool is_over;         /* nothing more comes: nothing is waited for */
+	bool is_hopeless;     /* it speaks something else */
+	struct http_tls *tls; /* it speaks TLS; else NULL */
+	bool is_waiting;      /* linked in pairs->waiting */
 	TAILQ_ENTRY(http_conn) all;
 	TAILQ_ENTRY(http_conn) waiting; /* with a gap, by gap_ns */
 };
@@ -74,6 +77,9 @@ static inline struct http_direction *http_response_dir(struct http_conn *c)
 }
 
 /* ---- http_turns.c ---- */
+
+/* It gets its number, and is told of. */
+void http_conn_open(struct http_conn *c);
 
 /*
  * Read of p, the next bytes of that side, as much as can be told now. Returns how much; less than

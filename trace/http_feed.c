@@ -4,6 +4,7 @@
 #include "trace/http_feed.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/json.h"
 
@@ -14,6 +15,8 @@ struct http_feed {
 	struct http_pairs *pairs;
 	struct lines *exchanges;
 	uint64_t lost;
+	uint64_t tls_count;
+	uint64_t tls[HTTP_FEED_TLS_MAX];
 };
 
 /* Six texts of six bytes a byte at most, and what else stands in a line. */
@@ -237,6 +240,16 @@ static void on_passed(void *arg, const struct http_conn_view *c, unsigned side, 
 	correlate_pass(f->correlate, c->track, side, off);
 }
 
+static void on_tls(void *arg, const struct http_conn_view *c, const struct tls_marks *m)
+{
+	struct http_feed *f = arg;
+
+	if (f->tls_count < HTTP_FEED_TLS_MAX)
+		f->tls[f->tls_count] = c->number;
+	f->tls_count++;
+	correlate_read_tls(f->correlate, RUN_NONE, c->number, m);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 struct http_feed *http_feed_new(struct correlate *c, struct lines *exchanges)
@@ -249,6 +262,7 @@ struct http_feed *http_feed_new(struct correlate *c, struct lines *exchanges)
 		.answered = on_answered,
 		.ended = on_ended,
 		.passed = on_passed,
+		.tls = on_tls,
 	};
 
 	if (f == NULL)
@@ -278,6 +292,7 @@ struct http_pairs *http_feed_pairs(struct http_feed *f)
 
 void http_feed_counters(const struct http_feed *f, struct http_feed_counters *out)
 {
-	*out = (struct http_feed_counters){.lost = f->lost};
+	*out = (struct http_feed_counters){.lost = f->lost, .tls_count = f->tls_count};
+	memcpy(out->tls, f->tls, sizeof(out->tls));
 	http_pairs_counters(f->pairs, &out->pairs);
 }

@@ -23,9 +23,13 @@ void http_feed_free(struct http_feed *f);
 
 struct http_pairs *http_feed_pairs(struct http_feed *f);
 
+#define HTTP_FEED_TLS_MAX 8
+
 struct http_feed_counters {
 	struct http_pairs_counters pairs;
-	uint64_t lost; /* lines that memory was missing for */
+	uint64_t lost;      /* lines that memory was missing for */
+	uint64_t tls_count; /* connections that speak TLS; the numbers of the first of them: */
+	uint64_t tls[HTTP_FEED_TLS_MAX];
 };
 void http_feed_counters(const struct http_feed *f, struct http_feed_counters *out);
 

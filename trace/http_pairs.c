@@ -13,6 +13,7 @@
 
 #include "common/http_observe.h"
 #include "trace/http_conn.h"
+#include "trace/http_tls.h"
 #include "trace/seqnum.h"
 
 struct http_pairs *http_pairs_new(const struct http_pairs_calls *calls)
@@ -59,6 +60,7 @@ static void free_conn(struct http_conn *c)
 		http_reader_fini(&c->dir[side].reader);
 	}
 	count_kept(c);
+	http_tls_free(c->tls);
 	TAILQ_REMOVE(&c->pairs->all, c, all);
 	free(c);
 }
@@ -131,7 +133,12 @@ static uint64_t read_piece(struct http_conn *c, unsigned side, const struct piec
 {
 	if (c->view.client == CLIENT_UNKNOWN || c->is_hopeless)
 		return p->len;
-	return http_turns_read(c, side, p);
+	if (UNLIKELY(c->tls == NULL && http_tls_begins(c, side, p)) && !http_tls_start(c))
+		c->is_hopeless = true;
+	if (LIKELY(c->tls == NULL))
+		return http_turns_read(c, side, p);
+	http_tls_read(c, side, p);
+	return p->len;
 }
 
 /* Read what is kept, as far as it can be. True: something was read. */
@@ -158,7 +165,7 @@ static void close_side(struct http_conn *c, unsigned side)
 	struct http_direction *d = &c->dir[side];
 
 	if (!d->has_fin || d->is_closed || d->pieces.next < d->fin_off ||
-	    c->view.client == CLIENT_UNKNOWN)
+	    c->view.client == CLIENT_UNKNOWN || c->tls != NULL)
 		return;
 	d->is_closed = true;
 	http_turns_close(c, side, d->fin_ns);
@@ -346,7 +353,9 @@ static const char *end_word(const struct http_conn *c)
 static void finish(struct http_conn *c, uint64_t ts_ns)
 {
 	read_rest(c, ts_ns);
-	if (c->view.client != CLIENT_UNKNOWN)
+	if (c->tls != NULL)
+		http_tls_end(c);
+	else if (c->view.client != CLIENT_UNKNOWN)
 		http_turns_end(c, end_word(c), ts_ns);
 	drop_conn(c);
 }
@@ -445,6 +454,18 @@ static bool is_worth_it(const struct segment *seg)
 	return seg->payload_len > 0 && (seg->flags & TCP_RST) == 0;
 }
 
+/* True: it is known to speak TLS, and what comes is encrypted. */
+static bool pass_encrypted(struct http_conn *c, const struct flow_place *place)
+{
+	if (c->tls == NULL || !http_tls_is_told(c->tls))
+		return false;
+	if (place->data.known)
+		c->pairs->calls.passed(c->pairs->calls.arg, &c->view, place->from, place->data.off);
+	if (c->view.track->flow->closed_ns != 0)
+		drop_conn(c);
+	return true;
+}
+
 void http_pairs_segment(struct http_pairs *p, struct track *t, const struct segment *seg,
 			const struct flow_place *place)
 {
@@ -455,7 +476,7 @@ void http_pairs_segment(struct http_pairs *p, struct track *t, const struct segm
 		return;
 	if (c == NULL && is_worth_it(seg))
 		c = new_conn(p, t);
-	if (c == NULL)
+	if (c == NULL || UNLIKELY(pass_encrypted(c, place)))
 		return;
 	if (place->acked_past > place->acked_from)
 		c->dir[1 - place->from].acked =
@@ -465,6 +486,8 @@ void http_pairs_segment(struct http_pairs *p, struct track *t, const struct segm
 	if (seg->flags & TCP_FIN)
 		note_fin(c, seg, place->from);
 	pump(c);
+	if (UNLIKELY(c->tls != NULL))
+		http_tls_settle(c);
 	note_gaps(c, seg->ts_ns);
 	count_kept(c);
 	if (t->flow->closed_ns != 0)

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "common/attrib.h"
+#include "common/tls_marks.h"
 #include "trace/flow.h"
 #include "trace/http_exchange.h"
 #include "trace/packet.h"
@@ -42,7 +43,7 @@ struct http_conn_view {
 
 struct http_pairs_calls {
 	void *arg;
-	/* Its first request was read. */
+	/* Its first request was read, or a ClientHello. */
 	void (*opened)(void *arg, const struct http_conn_view *c);
 	/* A request's head was read: id, start and the begin of its range are set. */
 	void (*begun)(void *arg, const struct http_conn_view *c, const struct http_exchange *e);
@@ -53,6 +54,8 @@ struct http_pairs_calls {
 	void (*ended)(void *arg, const struct http_conn_view *c, const struct http_exchange *e);
 	/* Bytes below off that no exchange claims will not be asked for. */
 	void (*passed)(void *arg, const struct http_conn_view *c, unsigned side, uint64_t off);
+	/* A connection (opened, too) speaks TLS: its handshake as far as it is in clear. May be NULL. */
+	void (*tls)(void *arg, const struct http_conn_view *c, const struct tls_marks *m);
 };
 
 struct http_pairs;

@@ -78,7 +78,7 @@ static uint64_t make_id(uint32_t frame, uint32_t nth)
 	return h ^ h >> 31;
 }
 
-static void open_conn(struct http_conn *c)
+void http_conn_open(struct http_conn *c)
 {
 	c->view.number = ++c->pairs->conns;
 	c->pairs->calls.opened(c->pairs->calls.arg, &c->view);
@@ -131,7 +131,7 @@ static void begin_request(struct http_conn *c, const struct piece *p, const char
 		return;
 	}
 	if (c->nth++ == 0)
-		open_conn(c);
+		http_conn_open(c);
 	e->x.id = make_id(c->view.track->flow->first_frame, c->nth);
 	e->x.start_ns = r->message_ns;
 	e->ack = r->message_ack;

@@ -126,6 +126,13 @@ static char *put_tls_message(char *p, const struct tls_finding *t, enum tls_mark
 	return p;
 }
 
+static char *put_known(char *p, uint8_t value)
+{
+	if (value == TLS_UNKNOWN)
+		return PUT(p, "null");
+	return value ? PUT(p, "true") : PUT(p, "false");
+}
+
 static char *put_tls(char *p, const struct tls_finding *t)
 {
 	uint64_t us;
@@ -137,8 +144,10 @@ static char *put_tls(char *p, const struct tls_finding *t)
 		p = put_word(p, tls_version_word(t->marks.version));
 	else
 		p = PUT(p, "null");
-	p = t->marks.resumed ? PUT(p, ",\"resumed\":true") : PUT(p, ",\"resumed\":false");
-	p = t->marks.failed ? PUT(p, ",\"failed\":true") : PUT(p, ",\"failed\":false");
+	p = PUT(p, ",\"resumed\":");
+	p = put_known(p, t->marks.resumed);
+	p = PUT(p, ",\"failed\":");
+	p = put_known(p, t->marks.failed);
 	for (unsigned i = 0; i < TLS_MARK_COUNT; i++)
 		p = put_tls_message(p, t, i);
 	p = PUT(p, ",\"us\":");

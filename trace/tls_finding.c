@@ -78,7 +78,7 @@ uint64_t tls_finding_end_ns(const struct tls_finding *t)
 	const struct tls_message_finding *server = &t->at[TLS_MARK_SERVER_FINISHED];
 	const struct tls_message_finding *client = &t->at[TLS_MARK_CLIENT_FINISHED];
 
-	if (t->marks.failed || !server->is_whole || !client->is_whole)
+	if (t->marks.failed == 1 || !server->is_whole || !client->is_whole)
 		return 0;
 	return MAX(server->last_ns, client->last_ns);
 }

@@ -312,3 +312,48 @@ def test_handshakes_belong_to_no_exchange(origin, proxy, peer):
             for frame in leg["tls"][name]["frames"]:
                 assert not comments[frame], comments[frame]
     assert trace.told(front, "uncommented") == 0
+
+
+# ---- without a log ----------------------------------------------------------------------------------
+
+def in_clear(tls, version):
+    """What of a handshake stands on the wire for everybody to read: of TLS 1.3 no Finished does, nor
+    how it ended."""
+    if version == "1.2":
+        return tls
+    return {**tls, "failed": None, "server_finished": None, "client_finished": None, "us": None}
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_capture_without_a_log(origin, proxy, peer, tmp_path, version):
+    """Its connections are known for TLS, and no HTTP is claimed of what is encrypted."""
+    _, front = start(origin, proxy, version)
+    tls = context(version)
+    first = several(front, peer, tls)
+    several(front, peer, tls, session=first.sock.tls.session)
+    front.stop()
+    done = trace.run("analyze", trace.dump_of(front.trace_dir), "--out", tmp_path / "alone")
+    assert "connections 1, 2 and 3 are TLS, which is not decrypted" in done.stderr
+    assert trace.flows(tmp_path / "alone") == []
+    told = {c["stream"]: c for c in trace.conns(front.trace_dir)}
+    alone = trace.conns(tmp_path / "alone")
+    assert sorted(c["stream"] for c in alone) == sorted(told) == [0, 1, 2]
+    for conn in alone:
+        other = told[conn["stream"]]
+        assert conn["tls"] == in_clear(other["tls"], version)
+        assert conn["handshake"] == other["handshake"] and conn["ids"] == []
+    assert sorted(c["tls"]["resumed"] for c in alone) == [False, False, True]
+
+
+def test_capture_without_a_log_of_a_handshake_that_failed(origin, proxy, peer, tmp_path):
+    """An alert in clear: the versions have nothing in common."""
+    _, front = start(origin, proxy, settings={"tls.min_version": "1.3"})
+    with pytest.raises(OSError):
+        peer(front, tls=context("1.2"))
+    front.lines(1)
+    front.stop()
+    done = trace.run("analyze", trace.dump_of(front.trace_dir), "--out", tmp_path / "alone")
+    assert "connection 1 is TLS, which is not decrypted" in done.stderr
+    conn, = trace.conns(tmp_path / "alone")
+    assert conn["tls"]["failed"] is True and conn["tls"]["version"] is None
+    assert conn["tls"]["client_hello"]["frames"] and conn["tls"]["server_hello"] is None

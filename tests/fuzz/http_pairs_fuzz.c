@@ -114,6 +114,19 @@ static void on_passed(void *arg, const struct http_conn_view *c, unsigned side, 
 	assert(off <= k->sent[sender(c, side)]);
 }
 
+static void on_tls(void *arg, const struct http_conn_view *c, const struct tls_marks *m)
+{
+	const struct check *k = arg;
+
+	for (unsigned i = 0; i < TLS_MARK_COUNT; i++) {
+		bool by_client = i == TLS_MARK_CLIENT_HELLO || i == TLS_MARK_CLIENT_FINISHED;
+
+		check_range(&m->at[i], k->sent[sender(c, by_client ? c->client : 1 - c->client)]);
+	}
+	assert(m->version == 0 || m->version == TLS_VERSION_12 || m->version == TLS_VERSION_13);
+	assert(m->resumed <= TLS_UNKNOWN && m->failed <= TLS_UNKNOWN);
+}
+
 /* ---- the connection -------------------------------------------------------------------------- */
 
 struct rig {
@@ -197,8 +210,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.family = ADDR_IP4, .ip = {192, 0, 2, 1}, .port = CLIENT_PORT};
 	static const struct addr server = {.family = ADDR_IP4, .ip = {192, 0, 2, 2}, .port = 80};
 	struct rig r = {.end = {client, server}, .isn = {0xffffff00, 7}, .ts_ns = NS_PER_S};
-	struct http_pairs_calls calls = {&r.check,    on_opened, on_begun,
-					 on_answered, on_ended,  on_passed};
+	struct http_pairs_calls calls = {&r.check, on_opened, on_begun, on_answered,
+					 on_ended, on_passed, on_tls};
 	struct cursor c;
 	uint8_t begin;
 
