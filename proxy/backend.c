@@ -238,7 +238,8 @@ void backend_release(struct relay *r, bool reusable)
 	tap_position(r->w->tap, &u->conn);
 	r->up = NULL;
 	r->up_ready = false;
-	if (reusable && !u->conn.peer_closing && u->conn.error == 0 && r->w->stop == WORKER_RUNS)
+	if (reusable && !u->conn.peer_closing && !u->conn.peer_closed && u->conn.error == 0 &&
+	    r->w->stop == WORKER_RUNS)
 		pool_give(&r->w->pool, u, r->w->now_ns);
 	else
 		upstream_close(u, REASON_DONE, false);

@@ -118,7 +118,7 @@ bool conn_is_quiet(struct conn *c)
 {
 	char byte;
 
-	if (c->peer_closing || c->error != 0)
+	if (c->peer_closing || c->peer_closed || c->error != 0)
 		return false;
 	if (LIKELY(c->tls == NULL))
 		return conn_peek(c) == CONN_AGAIN;

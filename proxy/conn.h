@@ -41,7 +41,7 @@ struct conn {
 	bool readable;     /* recv() may yield something: EAGAIN not seen since the last event */
 	bool writable;     /* likewise send() */
 	bool peer_closing; /* a FIN or RST was signalled; bytes before it may still be unread */
-	bool peer_closed;  /* recv() returned 0 */
+	bool peer_closed;  /* recv() returned 0, or TLS said that nothing follows */
 	bool drained;      /* the last read left nothing behind */
 	bool unsure;       /* an RST may stand behind the bytes read last: conn_recheck() */
 	bool truncated;    /* TLS: its end came without a close_notify (RFC 9112 section 9.8) */

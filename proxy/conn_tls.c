@@ -31,7 +31,7 @@ static ssize_t conn_tls_ended(struct conn *c, ssize_t how)
 {
 	c->readable = c->unsure = false;
 	if (how == TLS_CLOSED) {
-		c->peer_closing = c->peer_closed = true;
+		c->peer_closed = true;
 		return CONN_EOF;
 	}
 	/* An alert is the reason of the reset behind it. */
@@ -152,7 +152,10 @@ bool conn_end_tls(struct conn *c)
 	return conn_send_records(c);
 }
 
-/* A close_notify is the last that the peer hears; when it does not fit any more, it hears nothing. */
+/*
+ * A close_notify is the last that the peer hears, also one that has ended its own direction and may
+ * still read; when it does not fit any more, it hears nothing.
+ */
 void conn_close_tls(struct conn *c, bool reset)
 {
 	if (!reset && c->error == 0 && conn_pending(c) == 0) {

@@ -243,11 +243,11 @@ enum http_progress relay_read_head(struct relay *r, const char *bytes, size_t le
 	return p;
 }
 
-uint32_t relay_next_read_size(uint32_t size, size_t got, size_t pending)
+uint32_t relay_next_read_size(uint32_t size, const struct conn *from, const struct conn *to)
 {
-	if (pending > 0)
+	if (conn_pending(to) > 0)
 		return RELAY_READ_LEAST;
-	if (got >= size && size < WORKER_SCRATCH)
+	if (!from->drained && size < WORKER_SCRATCH)
 		return size * 2;
 	return size;
 }

@@ -53,7 +53,7 @@ struct soap_reader *relay_watch(const struct relay *r, enum soap_side side,
 				const struct http_head *h, const char *bytes,
 				struct http_body *body) MUST_CHECK;
 
-/* The size of the next read, after one whose bytes left `pending` behind. */
-uint32_t relay_next_read_size(uint32_t size, size_t got, size_t pending);
+/* The size of the next read from one side, whose bytes went to the other. */
+uint32_t relay_next_read_size(uint32_t size, const struct conn *from, const struct conn *to);
 
 #endif

@@ -230,8 +230,8 @@ static bool relay_read_body(struct relay *r)
 	w->budget_bytes -= n;
 	used = relay_take_body(r, w->scratch, (size_t)n);
 	if (r->up != NULL)
-		r->client_read_size = relay_next_read_size(r->client_read_size, (size_t)n,
-							   conn_pending(&r->up->conn));
+		r->client_read_size =
+			relay_next_read_size(r->client_read_size, r->client, &r->up->conn);
 	if (used < (size_t)n && r->x.request != REQUEST_CUT &&
 	    !buf_append(r->in, w->scratch + used, (size_t)n - used)) {
 		/* The next request's first bytes are lost. */

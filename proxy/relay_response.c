@@ -360,6 +360,6 @@ bool relay_response(struct relay *r)
 		response_head(r, w->scratch, (size_t)n);
 	else
 		response_body(r, 0, w->scratch, (size_t)n);
-	r->up_read_size = relay_next_read_size(r->up_read_size, (size_t)n, conn_pending(r->client));
+	r->up_read_size = relay_next_read_size(r->up_read_size, up, r->client);
 	return true;
 }

@@ -88,8 +88,7 @@ static bool tunnel_way_run(struct relay *r, struct tunnel_way *way)
 	r->tunnel_moved = true;
 	part.iov_len = (size_t)n;
 	if (conn_send(way->to, &part, 1))
-		*way->read_size =
-			relay_next_read_size(*way->read_size, (size_t)n, conn_pending(way->to));
+		*way->read_size = relay_next_read_size(*way->read_size, way->from, way->to);
 	return true;
 }
 
