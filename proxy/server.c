@@ -21,9 +21,9 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "proxy/acceptor.h"
 #include "proxy/listeners.h"
-#include "proxy/memory.h"
 #include "proxy/tap_hub.h"
 #include "proxy/tls_context.h"
 #include "proxy/tracer.h"

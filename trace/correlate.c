@@ -326,6 +326,11 @@ size_t correlate_open_conns(const struct correlate *c)
 	return open;
 }
 
+size_t correlate_waiting(const struct correlate *c)
+{
+	return c->due.count + c->due.others.count;
+}
+
 bool correlate_is_waiting(const struct correlate *c)
 {
 	return !due_is_empty(&c->due) || c->endings.count > 0 || !TAILQ_EMPTY(&c->unnamed) ||

@@ -24,6 +24,7 @@
 
 /* An exchange whose end is known is settled no later than this after it. */
 #define SETTLED_MAX_NS (60 * NS_PER_S)
+#define HURRY_NS       (200 * NS_PER_MS)
 
 /* One connection. conn == NULL: one to a listener that no exchange and no tap names. */
 struct conn_finding {
@@ -123,11 +124,18 @@ void correlate_tap_lost(struct correlate *c, uint64_t from_ns, uint64_t to_ns, u
 /* All packets stamped up to ns, and all records made up to then, have been given in. */
 void correlate_clock(struct correlate *c, uint64_t ns);
 
+/*
+ * Memory is short: give out so many of those that wait longest, although packets that concern them
+ * may still come; fewer when the others are not over for HURRY_NS at the packets' clock.
+ */
+void correlate_hurry(struct correlate *c, size_t count);
+
 /* Nothing more comes: what begun and did not end is tap-lost, and all that is left is given out. */
 void correlate_end(struct correlate *c);
 
 struct correlate_counters {
 	uint64_t exchanges; /* given out */
+	uint64_t hurried;   /* of them, before they had settled */
 	uint64_t conns;
 	uint64_t lost;       /* segments, records and lines that memory was missing for */
 	uint64_t duplicates; /* exchanges told twice */
@@ -136,6 +144,9 @@ void correlate_counters(const struct correlate *c, struct correlate_counters *ou
 
 /* Connections of the proxy whose flow is not closed yet. */
 size_t correlate_open_conns(const struct correlate *c);
+
+/* Exchanges that are over and wait. */
+size_t correlate_waiting(const struct correlate *c);
 
 /* Is there anything that waits for the clock? */
 bool correlate_is_waiting(const struct correlate *c);

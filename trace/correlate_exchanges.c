@@ -246,6 +246,7 @@ static void give_out(struct correlate *c, struct exchange *x, const struct excha
 	places.losses = c->drops.count > 0 ? &losses : NULL;
 	gather_tls(c, x, &places);
 	finding_gather(e, r, &places, x->end_ns, settled_ns);
+	e->is_hurried = x->is_hurried;
 	e->drops = count_drops(c, e);
 	e->tap_drops = c->tap_losses.count > 0 ? count_tap_drops(c, x, r) : 0;
 	c->o.exchange(c->o.arg, e);
@@ -311,6 +312,25 @@ void correlate_run_exchanges(struct correlate *c)
 			}
 		}
 		give_out(c, x, r);
+	}
+}
+
+void correlate_hurry(struct correlate *c, size_t count)
+{
+	const struct heap_item *first;
+
+	for (; count > 0 && (first = due_first(&c->due)) != NULL; count--) {
+		struct exchange *x = first->value;
+
+		if (later(x->end_ns, HURRY_NS) > c->clock_ns)
+			return;
+		due_pop(&c->due);
+		fetch_ahead(c);
+		x->is_hurried = !x->settled || x->settled_ns > c->clock_ns;
+		x->settled = true;
+		x->settled_ns = MIN(x->settled_ns != 0 ? x->settled_ns : UINT64_MAX, c->clock_ns);
+		c->count.hurried += x->is_hurried;
+		give_out(c, x, ledger_record(c->ledger, x, &c->record));
 	}
 }
 

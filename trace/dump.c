@@ -215,6 +215,18 @@ static void queue_force(struct dump *d)
 	queue_pop(d, comments_are_told(&STAILQ_FIRST(&d->queue)->packet.place));
 }
 
+void dump_limit(struct dump *d, uint64_t queue_bytes)
+{
+	d->o.queue_bytes = queue_bytes;
+	while (!STAILQ_EMPTY(&d->queue) && d->bytes > queue_bytes)
+		queue_force(d);
+}
+
+uint64_t dump_bytes(const struct dump *d)
+{
+	return d->bytes;
+}
+
 void dump_put(struct dump *d, const struct dump_packet *packet)
 {
 	if (STAILQ_EMPTY(&d->queue)) {

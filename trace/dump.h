@@ -65,6 +65,10 @@ void dump_flush(struct dump *d);
 /* Write all that waits. */
 void dump_drain(struct dump *d);
 
+/* From now on the queue may hold so many bytes, and what it holds now. */
+void dump_limit(struct dump *d, uint64_t queue_bytes);
+uint64_t dump_bytes(const struct dump *d);
+
 bool dump_is_empty(const struct dump *d);
 struct pcapng *dump_file(struct dump *d);
 

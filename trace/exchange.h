@@ -38,6 +38,7 @@ struct exchange {
 	uint32_t run;
 	bool ended;
 	bool settled;        /* settled_ns is true, not only a lower bound */
+	bool is_hurried;     /* settled_ns is earlier than it should be */
 	bool is_mapped;      /* the ledger finds it by its id */
 	uint8_t open_parts;  /* bit per enum tap_part: begun, its end unknown */
 	uint8_t known_parts; /* bit per enum tap_part: its length is known */

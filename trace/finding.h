@@ -72,6 +72,7 @@ struct leg_finding {
 struct finding {
 	const struct exchange_record *x;
 	uint64_t settled_ns;
+	bool is_hurried; /* it had not settled: later packets may concern it, too */
 	struct leg_finding client;
 	struct leg_finding backend;
 	struct leg_finding tries[FINDING_TRIES]; /* the first x->tries_count */

@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "trace/anchoring.h"
+#include "trace/bound.h"
 #include "trace/capture.h"
 #include "trace/outputs.h"
 #include "trace/pipeline.h"
@@ -61,6 +62,7 @@ struct live {
 	struct sorter *sorter;
 	struct outputs files;
 	struct pipeline *pipeline;
+	struct bound bound;
 	int signal_fd;
 	struct pollfd *polled;
 	unsigned polled_cap;
@@ -356,6 +358,7 @@ static bool start(struct live *l)
 	}
 	if (!make_anchoring(l, err) || !make_pipeline(l, err) || !capture_drop_rights(err))
 		goto fail;
+	bound_init(&l->bound, (size_t)l->o->buffer_mb * 1024 * 1024);
 	l->start_ns = clock_real_ns();
 	pipeline_clock(l->pipeline, l->start_ns - LAG_NS, l->start_ns);
 	if (!tap_client_ready(l->tap)) {
@@ -443,13 +446,12 @@ static void read_signals(struct live *l)
 
 static void release(struct live *l, uint64_t until_ns)
 {
-	size_t bound = (size_t)l->o->buffer_mb * 1024 * 1024 / 2;
 	struct packet p;
 
 	while (sorter_take(l->sorter, until_ns, &p))
 		pipeline_packet(l->pipeline, &p);
 	/* More than may be held: the oldest have to go, in order or not. */
-	while (sorter_bytes(l->sorter) > bound && sorter_take(l->sorter, UINT64_MAX, &p))
+	while (sorter_bytes(l->sorter) > l->bound.packets && sorter_take(l->sorter, UINT64_MAX, &p))
 		pipeline_packet(l->pipeline, &p);
 }
 
@@ -474,6 +476,7 @@ static void turn(struct live *l)
 	anchoring_run(l->anchoring, now_ns);
 	tap_client_flush(l->tap);
 	pipeline_clock(l->pipeline, MIN(complete_ns, tap_client_told_ns(l->tap, now_ns)), now_ns);
+	bound_keep(&l->bound, l->pipeline, sorter_bytes(l->sorter), now_ns);
 	if (now_ns - l->flushed_ns >= FLUSH_NS) {
 		pipeline_flush(l->pipeline);
 		l->flushed_ns = now_ns;
@@ -551,6 +554,10 @@ static void say_end(struct live *l)
 		   (unsigned long long)sorter_late(l->sorter));
 	if (tap > 0)
 		log_warning("the proxy had to drop %llu records of its tap", tap);
+	if (n.correlate.hurried > 0)
+		log_warning("%llu exchanges were recorded early: they took more memory than "
+			    "trace.buffer_mb",
+			    (unsigned long long)n.correlate.hurried);
 	if (n.lost + l->lost > 0)
 		log_warning("%llu packets and records were lost: no memory",
 			    (unsigned long long)n.lost + l->lost);

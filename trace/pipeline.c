@@ -296,6 +296,18 @@ void pipeline_clock(struct pipeline *p, uint64_t clock_ns, uint64_t now_ns)
 	correlate_clock(p->correlate, clock_ns);
 }
 
+void pipeline_limit(struct pipeline *p, uint64_t queue_bytes, size_t hurry)
+{
+	dump_limit(p->dump, queue_bytes);
+	if (hurry > 0)
+		correlate_hurry(p->correlate, hurry);
+}
+
+uint64_t pipeline_bytes(const struct pipeline *p)
+{
+	return dump_bytes(p->dump);
+}
+
 void pipeline_flush(struct pipeline *p)
 {
 	lines_flush(p->o.flows);

@@ -59,6 +59,14 @@ void pipeline_secret(struct pipeline *p, const char *line, size_t len);
 /* clock_ns as correlate_clock(); now_ns: the present, for packets that wait in the dump's queue. */
 void pipeline_clock(struct pipeline *p, uint64_t clock_ns, uint64_t now_ns);
 
+/*
+ * Memory is short: packets that wait for their comments may take queue_bytes, and so many exchanges
+ * are given out before they settle (correlate_hurry()).
+ */
+void pipeline_limit(struct pipeline *p, uint64_t queue_bytes, size_t hurry);
+/* Bytes of packets that wait. */
+uint64_t pipeline_bytes(const struct pipeline *p);
+
 /* To the files: what is due there. */
 void pipeline_flush(struct pipeline *p);
 

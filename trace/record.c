@@ -426,6 +426,8 @@ static size_t put_exchange(char *out, const struct finding *e, const char *dump)
 		p = PUT(p, ",\"tap_drops\":");
 		p = put_decimal(p, e->tap_drops);
 	}
+	if (e->is_hurried)
+		p = PUT(p, ",\"hurried\":true");
 	p = PUT(p, "}\n");
 	return (size_t)(p - out);
 }

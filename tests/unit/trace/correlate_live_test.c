@@ -573,3 +573,44 @@ Test(correlate_live, what_was_given_out_is_forgotten)
 	cr_expect_not(correlate_is_waiting(t.c));
 	talk_fini(&t);
 }
+
+/*
+ * Memory is short: what waits longest goes, says so, and comes before what is left; what was over
+ * only a moment ago stays.
+ */
+Test(correlate_live, what_waits_is_hurried)
+{
+	struct wire w = wire_client(40000);
+	struct tap_open open = {
+		.conn = 1, .opened_ns = at(50), .local = w.end[1], .peer = w.end[0]};
+	struct talk t;
+
+	talk_init(&t, 2000, true);
+	put_handshake(&t, &w, 0);
+	correlate_open(t.c, RUN, &open);
+	for (unsigned i = 1; i <= 4; i++) {
+		uint64_t us = i * SECOND / 10;
+		struct exchange_record x = record_of(i, us, us + 200);
+
+		x.client = leg_on(&w, 1, i, 50);
+		x.client.request = range(w.sent[0], w.sent[0] + 100);
+		put_data(&t, &w, us, 0, 100);
+		put_ack(&t, &w, us + 120, 1);
+		correlate_exchange(t.c, &x);
+	}
+	correlate_clock(t.c, at(SECOND / 2));
+	cr_expect_eq(t.exchange_count, 0);
+	correlate_hurry(t.c, 1);
+	cr_assert_eq(t.exchange_count, 1);
+	has(t.exchange[0], "\"id\":\"0000000000000001\"");
+	has(t.exchange[0], "\"frames\":[4],\"acked_in\":5,");
+	has(t.exchange[0], "\"hurried\":true}");
+	correlate_hurry(t.c, 100);
+	cr_assert_eq(t.exchange_count, 2);
+	cr_expect_eq(correlate_waiting(t.c), 2);
+	correlate_clock(t.c, at(10 * SECOND));
+	cr_assert_eq(t.exchange_count, 4);
+	has(t.exchange[2], "\"id\":\"0000000000000003\"");
+	cr_expect_null(strstr(t.exchange[2], "hurried"));
+	talk_fini(&t);
+}

@@ -4,7 +4,7 @@
  * Never trims what is small, and not again and again what cannot be given back: memory between two
  * blocks that are still in use.
  */
-#include "proxy/memory.h"
+#include "common/memory.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -15,11 +15,11 @@
 #define MEMORY_SMALL_BYTES (16 << 20) /* a process up to this size is left alone */
 #define MEMORY_SLACK_BYTES (8 << 20)  /* free memory that malloc may keep */
 
-/* Resident bytes of this process, 0 when they are not known. */
+/* Resident bytes of this process that are no file's and no ring's; 0 when they are not known. */
 static size_t memory_resident(void)
 {
 	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	unsigned long size, resident;
+	unsigned long size, resident, shared;
 	char text[128];
 	ssize_t n;
 
@@ -30,16 +30,22 @@ static size_t memory_resident(void)
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
-	if (sscanf(text, "%lu %lu", &size, &resident) != 2)
+	if (sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3 || shared > resident)
 		return 0;
-	return resident * (size_t)sysconf(_SC_PAGESIZE);
+	return (resident - shared) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t memory_allocated(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
 }
 
 /* Resident, but allocated by nobody. */
 static size_t memory_unused(void)
 {
-	struct mallinfo2 info = mallinfo2();
-	size_t allocated = info.uordblks + info.hblkhd;
+	size_t allocated = memory_allocated();
 	size_t resident = memory_resident();
 
 	return resident > allocated ? resident - allocated : 0;
