@@ -2,9 +2,11 @@
 
 Both peers know each record that they sent or got, and which plain bytes it carried (tls_peer.py). The
 exchanges are of all sizes and framings: several requests in one record, one message in very many,
-bodies of none to 200 KB, and connections that resume an earlier one's session.
+bodies of none to 200 KB, and connections that resume an earlier one's session; on loopback, and on a
+network that loses.
 """
 
+import contextlib
 import random
 import threading
 
@@ -12,6 +14,8 @@ import pytest
 
 import certs
 import log
+import net
+import network
 from origin import response
 import peer as peers
 import tls_peer
@@ -19,6 +23,7 @@ import trace
 import wire
 
 EXCHANGES = 560  # of each pair of versions
+LOSSY_EXCHANGES = 64
 CLIENTS = 4
 PER_CONNECTION = 20  # requests, after which either side leaves
 
@@ -77,10 +82,11 @@ class Backend:
 class Client:
     """Requests on as many connections as it takes, each of which resumes the session before."""
 
-    def __init__(self, front, numbers, context, seed):
+    def __init__(self, front, numbers, context, seed, namespace=None):
         self.front = front
         self.numbers = list(numbers)
         self.context = context
+        self.namespace = namespace
         self.draw = random.Random(f"client {seed}")
         self.answers = {}  # target: (peer, response)
         self.conns = []
@@ -91,14 +97,16 @@ class Client:
     def _run(self):
         try:
             session = None
-            while self.numbers:
-                mine, self.numbers = self.numbers[:PER_CONNECTION], self.numbers[PER_CONNECTION:]
-                session = self._talk(mine, session)
+            with net.inside(self.namespace) if self.namespace else contextlib.nullcontext():
+                while self.numbers:
+                    mine = self.numbers[:PER_CONNECTION]
+                    self.numbers = self.numbers[PER_CONNECTION:]
+                    session = self._talk(mine, session)
         except Exception as error:  # pylint: disable=broad-except
             self.error = error
 
     def _talk(self, numbers, session):
-        client = peers.Peer(self.front.address, tls=self.context, session=session, timeout_s=30)
+        client = peers.Peer(self.front.address, tls=self.context, session=session, timeout_s=60)
         self.conns.append(client)
         while numbers:
             together = 1 if self.draw.random() < 0.7 else self.draw.randrange(2, 6)
@@ -156,6 +164,45 @@ def check_handshake(tls, sock):
     assert tls["error"] is None
 
 
+def run(front, count, version, namespace=None):
+    """So many exchanges by some clients at once; the clients."""
+    context = tls_peer.client_context(certs.ca().cert, version)
+    clients = [Client(front, range(n, count, CLIENTS), context, n, namespace)
+               for n in range(CLIENTS)]
+    for client in clients:
+        client.thread.join(90)
+        assert not client.error, client.error
+        assert not client.thread.is_alive()
+    trace.wait_flows(front.trace_dir, count, 60)
+    front.stop(timeout_s=30)
+    return clients
+
+
+def check_log(front, backend, clients, count):
+    """Each line is what both peers counted. The lines, and the requests by target."""
+    lines = log.read_lines(front.log_path)
+    answers = {k: v for client in clients for k, v in client.answers.items()}
+    asked = {request.target: request for request in backend.requests}
+    assert len(lines) == len(answers) == len(asked) == count
+    for line in lines:
+        assert (line["end"], line["status"]) == ("done", 200), line
+        check_client_leg(line["client"], *answers[line["target"]])
+        check_backend_leg(line["backend"], asked[line["target"]])
+    return lines, asked
+
+
+def check_trace(front, most):
+    """The trace has the same ranges, against the log and, of so many, tshark's reading of the dump."""
+    flows = trace.flows(front.trace_dir)
+    trace.check_folder(front.trace_dir, flows)
+    for flow in flows:
+        for _, leg in trace.legs(flow):
+            assert all(not leg[part] or leg[part]["missing_bytes"] == 0 for part in trace.PARTS)
+    compared = trace.assert_agrees_with_tshark(front.trace_dir, trace.dump_of(front.trace_dir),
+                                               flows[:most])
+    assert compared >= 4 * most
+
+
 @pytest.mark.capture
 @pytest.mark.parametrize("client_version, backend_version", [("1.2", "1.3"), ("1.3", "1.2")])
 def test_every_range(origin, proxy, client_version, backend_version):
@@ -163,39 +210,31 @@ def test_every_range(origin, proxy, client_version, backend_version):
     backend = origin(back.script, tls=tls_peer.server_context(certs.server(), backend_version))
     front = proxy(backend, listen=("https://127.0.0.1:0",), trace=True,
                   settings={"trace.hold_ms": 300})
-    context = tls_peer.client_context(certs.ca().cert, client_version)
-    clients = [Client(front, range(n, EXCHANGES, CLIENTS), context, n) for n in range(CLIENTS)]
-    for client in clients:
-        client.thread.join(60)
-        assert not client.thread.is_alive() and not client.error, client.error
-    trace.wait_flows(front.trace_dir, EXCHANGES, 30)
-    front.stop()
-
-    lines = log.read_lines(front.log_path)
-    answers = {k: v for client in clients for k, v in client.answers.items()}
-    asked = {request.target: request for request in backend.requests}
-    assert len(lines) == len(answers) == len(asked) == EXCHANGES
-    for line in lines:
-        assert (line["end"], line["status"]) == ("done", 200), line
-        check_client_leg(line["client"], *answers[line["target"]])
-        check_backend_leg(line["backend"], asked[line["target"]])
-
-    # the trace has the same, against the log and against tshark's reading of the dump
-    trace.check_folder(front.trace_dir)
-    for flow in trace.flows(front.trace_dir):
-        for _, leg in trace.legs(flow):
-            for part in trace.PARTS:
-                assert not leg[part] or leg[part]["missing_bytes"] == 0, flow
-    compared = trace.assert_agrees_with_tshark(front.trace_dir, trace.dump_of(front.trace_dir),
-                                               trace.flows(front.trace_dir)[:150])
-    assert compared >= 600
-
+    clients = run(front, EXCHANGES, client_version)
+    lines, asked = check_log(front, backend, clients, EXCHANGES)
+    check_trace(front, 150)
     # and it was what it was meant to be
     conns = [conn for client in clients for conn in client.conns]
     assert sum(conn.sock.resumed for conn in conns) == len(conns) - CLIENTS
     assert sum(conn.sock.resumed for conn in back.conns) > len(back.conns) // 2
     assert share_a_record(lines, "request") > 50
     assert max(record_count(asked, line) for line in lines) > 30
+
+
+@pytest.mark.capture
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_on_a_network_that_loses(lossy, origin, proxy, version):
+    """Records are lost, doubled and overtaken; the offsets of what they carried stay what they are."""
+    rough = lossy(seed=4, client=network.ROUGH, backend=network.ROUGH)
+    back = Backend("lossy")
+    backend, front = rough.front(origin, proxy, back.script,
+                                 tls=tls_peer.server_context(certs.server(), version))
+    clients = run(front, LOSSY_EXCHANGES, version, rough.client)
+    check_log(front, backend, clients, LOSSY_EXCHANGES)
+    check_trace(front, LOSSY_EXCHANGES)
+    legs = [leg for flow in trace.flows(front.trace_dir) for _, leg in trace.legs(flow)]
+    assert sum(leg[part]["retransmitted_bytes"] > 0 for leg in legs for part in trace.PARTS
+               if leg[part]) > 5
 
 
 def share_a_record(lines, part):

@@ -154,12 +154,13 @@ class Network:
         self.client_link.still()
         self.backend_link.still()
 
-    def front(self, origin, proxy, script, trace=True, **options):
-        """(backend, flowproxy with its tracer) in their namespaces. origin, proxy: the fixtures."""
+    def front(self, origin, proxy, script, trace=True, tls=None, **options):
+        """(backend, flowproxy with its tracer) in their namespaces. origin, proxy: the fixtures.
+        tls: the backend's context; both legs speak TLS then."""
         with net.inside(self.backend):
-            backend = origin(script, address=(BACKEND, 0))
-        return backend, proxy(backend, trace=trace, listen=(f"{FRONT}:0",), wrapper=self.wrapper,
-                              **options)
+            backend = origin(script, address=(BACKEND, 0), tls=tls)
+        listen = f"https://{FRONT}:0" if tls else f"{FRONT}:0"
+        return backend, proxy(backend, trace=trace, listen=(listen,), wrapper=self.wrapper, **options)
 
     def run_clients(self, front, kinds, timeout_s=60):
         """Each of these functions, in a thread of its own among the clients, is given `front`. What
