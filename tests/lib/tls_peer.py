@@ -159,7 +159,7 @@ class TlsSocket:
         self._unsent = bytearray()
         self._plain = bytearray()
         self._whole = collections.deque()  # records that came and are not decrypted yet
-        self._ended = self._notified = self._told = False
+        self._ended = self._notified = self._told = self._shut = False
         CONNECTIONS[text_of(sock.getsockname()), text_of(sock.getpeername())] = self
         if handshake:
             self.handshake()
@@ -305,9 +305,13 @@ class TlsSocket:
                 self._decrypt()
             if self._plain:
                 break
-            if not self._read_wire(limit, flags):
+            try:
+                self._ended = not self._read_wire(limit, flags)
+            except OSError:
+                if not self._shut:
+                    raise
                 self._ended = True
-                self.cut = not self._notified
+            self.cut = self._ended and not self._notified and not self._shut
         data = bytes(self._plain[:limit])
         if not peek:
             del self._plain[:len(data)]
@@ -353,6 +357,7 @@ class TlsSocket:
             with self._sending:
                 self.notify()
                 self._flush()
+        self._shut = how == socket.SHUT_RDWR  # nothing that follows is the other side's doing
         self.raw.shutdown(how)
 
     def close(self):
