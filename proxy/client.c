@@ -4,7 +4,7 @@
  * Heads are read here, exchanges are the relay's. Requests that were pipelined wait in `in` until
  * the exchange before them is over, so that answers leave in order.
  */
-#include "proxy/client.h"
+#include "proxy/client_parts.h"
 
 #include <assert.h>
 #include <netinet/in.h>
@@ -29,7 +29,7 @@ static void client_speaks(struct client *c)
 	c->is_mute = false;
 }
 
-static void client_set(struct client *c, enum client_state to)
+void client_set(struct client *c, enum client_state to)
 {
 	assert(c->state != CLIENT_CLOSED);
 	assert(to != CLIENT_HEAD || c->state == CLIENT_IDLE);
@@ -168,7 +168,7 @@ static void client_exchange_over(struct client *c)
 	}
 }
 
-static void client_wake(void *arg)
+void client_wake(void *arg)
 {
 	struct client *c = arg;
 
@@ -203,8 +203,7 @@ static enum reason fault_reason(enum http_fault fault)
 	return REASON_BAD_REQUEST;
 }
 
-/* No memory for an exchange: answered without one. bytes are what the client has sent so far. */
-static void client_turn_away(struct client *c, const char *bytes, size_t len, enum reason why)
+void client_turn_away(struct client *c, const char *bytes, size_t len, enum reason why)
 {
 	size_t skip = http_empty_lines(bytes, len);
 
@@ -363,8 +362,7 @@ static bool client_read_head(struct client *c)
 	return true;
 }
 
-/* Beyond max_connections: answered without having been read. */
-static void client_refuse(struct client *c)
+void client_refuse(struct client *c)
 {
 	timeout_clear(&c->w->timeouts, &c->phase_limit);
 	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
@@ -374,62 +372,6 @@ static void client_refuse(struct client *c)
 	}
 	relay_refuse(c->relay, REASON_OVERLOAD);
 	client_set(c, CLIENT_EXCHANGE);
-}
-
-/* The handshake did not come to its end: that is an exchange without a request. */
-static void client_tls_failed(struct client *c, enum reason why)
-{
-	if (c->conn.read_off == 0) {
-		client_close(c, why, false);
-		return;
-	}
-	timeout_clear(&c->w->timeouts, &c->phase_limit);
-	tap_tls(c->w->tap, &c->conn, tls_marks_of(c->conn.tls));
-	c->relay = relay_new(c->w, &c->conn, &c->in, client_wake, c);
-	if (c->relay == NULL) {
-		client_turn_away(c, NULL, 0, why);
-		return;
-	}
-	client_set(c, CLIENT_EXCHANGE);
-	relay_refuse(c->relay, why);
-	/* An alert is on its way: a close with bytes unread would overtake it. */
-	c->relay->ending = RELAY_LINGER;
-}
-
-/* HTTP has come on a port of TLS: it is answered as what it is. */
-static void client_is_plain(struct client *c, const char *bytes, size_t len)
-{
-	c->is_plain_on_tls = true;
-	conn_describe(&c->conn);
-	client_set(c, CLIENT_IDLE);
-	if (!buf_append(&c->in, bytes, len))
-		client_close(c, REASON_NO_MEMORY, false);
-}
-
-/* Returns false when there is nothing more to do now. */
-static bool client_shake(struct client *c)
-{
-	const char *bytes = NULL;
-	size_t len = 0;
-
-	switch (conn_handshake(&c->conn, &bytes, &len)) {
-	case TLS_HANDSHAKE_MORE:
-		return false;
-	case TLS_HANDSHAKE_DONE:
-		tap_tls(c->w->tap, &c->conn, c->conn.tls_marks);
-		client_set(c, CLIENT_IDLE);
-		if (c->refused)
-			client_refuse(c);
-		return true;
-	case TLS_HANDSHAKE_FAILED:
-		client_tls_failed(c, tls_unverified(c->conn.tls) ? REASON_TLS_UNVERIFIED
-								 : REASON_TLS_HANDSHAKE);
-		return true;
-	case TLS_HANDSHAKE_PLAIN:
-		client_is_plain(c, bytes, len);
-		return true;
-	}
-	return false;
 }
 
 static void client_requeue(struct client *c)
@@ -445,7 +387,7 @@ static bool client_step(struct client *c)
 {
 	switch (c->state) {
 	case CLIENT_TLS:
-		return client_shake(c);
+		return client_tls_shake(c);
 	case CLIENT_IDLE:
 	case CLIENT_HEAD:
 		return client_read_head(c);
@@ -508,8 +450,7 @@ static void client_phase_over(struct timeout *t, enum timeout_class what)
 		return;
 	}
 	if (c->state == CLIENT_TLS) {
-		conn_abandon_tls(&c->conn, "the handshake took too long");
-		client_tls_failed(c, REASON_TLS_TIMEOUT);
+		client_tls_over(c);
 		client_run(c);
 		return;
 	}
@@ -562,20 +503,6 @@ static void client_conn_turn_away(struct worker *w, struct conn *conn, bool tls)
 	conn_close(conn, n == CONN_ERROR);
 }
 
-/* TLS begins, if its listener says so. */
-static bool client_begin_tls(struct worker *w, struct client *c, const struct accepted *a)
-{
-	struct tls *tls;
-
-	c->state = a->tls ? CLIENT_TLS : CLIENT_IDLE;
-	if (!a->tls)
-		return true;
-	tls = tls_new(w->tls_io, w->tls, TLS_ACCEPTS, &c->conn);
-	if (tls != NULL)
-		conn_begin_tls(&c->conn, tls);
-	return tls != NULL;
-}
-
 bool client_new(struct worker *w, const struct accepted *a, bool refuse)
 {
 	struct client *c = calloc(1, sizeof(*c));
@@ -592,7 +519,7 @@ bool client_new(struct worker *w, const struct accepted *a, bool refuse)
 	c->read_ns = w->now_ns;
 	timeout_init(&c->phase_limit, client_phase_over);
 	timeout_init(&c->linger_limit, client_linger_over);
-	if (!client_begin_tls(w, c, a) || !conn_watch(&c->conn, w->base, client_event, c)) {
+	if (!client_tls_begin(c, a) || !conn_watch(&c->conn, w->base, client_event, c)) {
 		client_conn_turn_away(w, &c->conn, a->tls);
 		free(c);
 		return false;
