@@ -265,21 +265,28 @@ void conn_leg(struct conn *c, struct leg_record *leg)
 	leg->peer = c->peer;
 }
 
+static void conn_forget_fragment(struct conn *c)
+{
+	free(c->fragment);
+	c->fragment = NULL;
+	c->fragment_len = 0;
+}
+
 void conn_describe(struct conn *c)
 {
 	struct buf tls = {0};
-	char *text = NULL;
 	bool known = c->tls != NULL && tls_describe(c->tls, &tls);
+	struct access_text said = {known ? buf_at(&tls) : NULL, buf_left(&tls)};
+	size_t room = ACCESS_FRAGMENT_MAX + said.len;
+	char *text = malloc(room), *fitting;
 
-	if (c->fragment != c->fragment_plain)
-		free(c->fragment);
-	if (known)
-		text = malloc(ACCESS_FRAGMENT_MAX + buf_left(&tls));
-	c->fragment = text != NULL ? text : c->fragment_plain;
-	c->fragment_len = (uint16_t)access_fragment(
-		&c->local, &c->peer, c->opened_ns,
-		&(struct access_text){text != NULL ? buf_at(&tls) : NULL, buf_left(&tls)},
-		c->fragment, ACCESS_FRAGMENT_MAX + (text != NULL ? buf_left(&tls) : 0));
+	conn_forget_fragment(c);
+	if (text != NULL) {
+		c->fragment_len = (uint16_t)access_fragment(&c->local, &c->peer, c->opened_ns,
+							    &said, text, room);
+		fitting = realloc(text, MAX(c->fragment_len, 1));
+		c->fragment = fitting != NULL ? fitting : text;
+	}
 	buf_fini(&tls);
 }
 
@@ -303,10 +310,7 @@ void conn_close(struct conn *c, bool reset)
 		event_del(&c->event);
 	if (UNLIKELY(c->tls != NULL))
 		conn_close_tls(c, reset);
-	if (c->fragment != c->fragment_plain)
-		free(c->fragment);
-	c->fragment = NULL;
-	c->fragment_len = 0;
+	conn_forget_fragment(c);
 	if (reset) {
 		struct linger now = {.l_onoff = 1, .l_linger = 0};
 

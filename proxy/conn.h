@@ -60,10 +60,9 @@ struct conn {
 
 	struct buf out; /* accepted by conn_send(), not yet by the socket; at most CONN_OUT_MAX */
 
-	/* The access log's constant part: addresses, opened, tls. */
+	/* The access log's constant part: addresses, opened, tls. NULL: no memory, a line is made without. */
 	char *fragment;
 	uint16_t fragment_len;
-	char fragment_plain[ACCESS_FRAGMENT_MAX]; /* without TLS it stands here */
 };
 
 TAILQ_HEAD(conn_list, conn);
