@@ -9,33 +9,25 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include "common/put.h"
+
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static size_t put_u32(char *out, uint32_t value)
 {
-	char digits[10];
-	size_t n = 0;
-
-	do {
-		digits[n++] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value != 0);
-	for (size_t i = 0; i < n; i++)
-		out[i] = digits[n - 1 - i];
-	return n;
+	return (size_t)(put_decimal(out, value) - out);
 }
 
 /* By hand: inet_ntop() goes through printf, which costs a tenth of a request in the proxy. */
 static size_t put_ip4(char *out, const uint8_t ip[4])
 {
-	size_t n = 0;
+	char *p = put_decimal(out, ip[0]);
 
-	for (unsigned i = 0; i < 4; i++) {
-		if (i > 0)
-			out[n++] = '.';
-		n += put_u32(out + n, ip[i]);
+	for (unsigned i = 1; i < 4; i++) {
+		*p++ = '.';
+		p = put_decimal(p, ip[i]);
 	}
-	return n;
+	return (size_t)(p - out);
 }
 
 size_t addr_format_ip(const struct addr *a, char out[ADDR_TEXT_MAX])

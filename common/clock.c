@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "common/digits.h"
+#include "common/put.h"
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -29,14 +30,6 @@ uint64_t clock_real_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
-static void put_digits(char *out, unsigned digits, uint32_t value)
-{
-	while (digits-- > 0) {
-		out[digits] = (char)('0' + value % 10);
-		value /= 10;
-	}
-}
-
 void clock_format(uint64_t real_ns, char out[CLOCK_TEXT_LEN])
 {
 	static _Thread_local uint64_t cached_s = UINT64_MAX;
@@ -48,12 +41,12 @@ void clock_format(uint64_t real_ns, char out[CLOCK_TEXT_LEN])
 		struct tm tm;
 
 		gmtime_r(&t, &tm);
-		put_digits(cached, 4, (uint32_t)(tm.tm_year + 1900));
-		put_digits(cached + 5, 2, (uint32_t)(tm.tm_mon + 1));
-		put_digits(cached + 8, 2, (uint32_t)tm.tm_mday);
-		put_digits(cached + 11, 2, (uint32_t)tm.tm_hour);
-		put_digits(cached + 14, 2, (uint32_t)tm.tm_min);
-		put_digits(cached + 17, 2, (uint32_t)tm.tm_sec);
+		(void)put_digits(cached, (uint32_t)(tm.tm_year + 1900), 4);
+		(void)put_digits(cached + 5, (uint32_t)(tm.tm_mon + 1), 2);
+		(void)put_digits(cached + 8, (uint32_t)tm.tm_mday, 2);
+		(void)put_digits(cached + 11, (uint32_t)tm.tm_hour, 2);
+		(void)put_digits(cached + 14, (uint32_t)tm.tm_min, 2);
+		(void)put_digits(cached + 17, (uint32_t)tm.tm_sec, 2);
 		cached[4] = cached[7] = '-';
 		cached[10] = 'T';
 		cached[13] = cached[16] = ':';
@@ -61,7 +54,7 @@ void clock_format(uint64_t real_ns, char out[CLOCK_TEXT_LEN])
 		cached_s = s;
 	}
 	memcpy(out, cached, sizeof(cached));
-	put_digits(out + 20, 9, (uint32_t)(real_ns % NS_PER_S));
+	(void)put_digits(out + 20, (uint32_t)(real_ns % NS_PER_S), 9);
 	out[29] = 'Z';
 }
 

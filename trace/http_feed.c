@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
+#include "trace/http_line.h"
 
 #define RUN_NONE 0 /* no proxy ran */
 
@@ -19,154 +19,11 @@ struct http_feed {
 	uint64_t tls[HTTP_FEED_TLS_MAX];
 };
 
-/* Six texts of six bytes a byte at most, and what else stands in a line. */
-#define LINE_MAX_BYTES (6 * 6 * HTTP_TEXT_MAX + 2048)
-
-/* ---- the line -------------------------------------------------------------------------------- */
-
-static void put_text(struct json *j, const char *key, const struct http_text *t)
-{
-	json_key(j, key);
-	if (t->bytes != NULL)
-		json_string(j, t->bytes, t->len);
-	else
-		json_null(j);
-}
-
-static void put_range(struct json *j, const char *key, const struct byte_range *r)
-{
-	json_key(j, key);
-	if (!byte_range_exists(r)) {
-		json_null(j);
-		return;
-	}
-	json_array_begin(j);
-	json_u64(j, r->first);
-	json_u64(j, r->past);
-	json_array_end(j);
-}
-
-static void put_request(struct json *j, const struct http_exchange *e)
-{
-	char version[4] = {'1', '.', (char)('0' + e->minor), '\0'};
-
-	json_key(j, "v");
-	json_u64(j, 1);
-	json_key(j, "run");
-	json_null(j);
-	json_key(j, "id");
-	json_hex64(j, e->x.id);
-	json_key(j, "start");
-	json_clock(j, e->x.start_ns);
-	put_text(j, "method", &e->method_text);
-	put_text(j, "target", &e->target);
-	json_key(j, "version");
-	json_text(j, version);
-	put_text(j, "host", &e->host);
-	put_text(j, "request_id", &e->request_id);
-	put_text(j, "traceparent", &e->traceparent);
-	json_key(j, "soap");
-	json_object_begin(j);
-	put_text(j, "action", &e->soap_action);
-	json_key(j, "operation");
-	json_null(j);
-	json_key(j, "fault");
-	json_null(j);
-	json_object_end(j);
-	if (e->method_text.is_cut || e->target.is_cut || e->host.is_cut || e->request_id.is_cut ||
-	    e->traceparent.is_cut || e->soap_action.is_cut) {
-		json_key(j, "cut");
-		json_bool(j, true);
-	}
-}
-
-static void put_client(struct json *j, const struct http_exchange *e)
-{
-	const struct leg_record *leg = &e->x.client;
-
-	json_key(j, "client");
-	json_object_begin(j);
-	json_key(j, "conn");
-	json_u64(j, leg->conn);
-	json_key(j, "nth");
-	json_u64(j, leg->nth);
-	json_key(j, "local");
-	json_addr(j, &leg->local);
-	json_key(j, "peer");
-	json_addr(j, &leg->peer);
-	json_key(j, "opened");
-	json_clock(j, leg->opened_ns);
-	json_key(j, "tls");
-	json_null(j);
-	put_range(j, "request", &leg->request);
-	put_range(j, "interim", &leg->interim);
-	put_range(j, "response", &leg->response);
-	if (e->is_tunnel) {
-		json_key(j, "tunnel");
-		json_object_begin(j);
-		put_range(j, "up", &leg->tunnel_up);
-		put_range(j, "down", &leg->tunnel_down);
-		json_object_end(j);
-	}
-	json_object_end(j);
-}
-
-static void put_moments(struct json *j, const struct exchange_record *x)
-{
-	static const char *const keys[MOMENT_COUNT] = {
-		"request_end",          "backend_ready",
-		"backend_request_end",  "backend_response_start",
-		"backend_response_end", "response_end"};
-
-	json_key(j, "at_us");
-	json_object_begin(j);
-	for (unsigned i = 0; i < MOMENT_COUNT; i++) {
-		json_key(j, keys[i]);
-		if (x->at_us[i] != MOMENT_NEVER)
-			json_i64(j, x->at_us[i]);
-		else
-			json_null(j);
-	}
-	json_object_end(j);
-}
-
-static void put_line(struct json *j, const struct http_exchange *e)
-{
-	json_object_begin(j);
-	put_request(j, e);
-	json_key(j, "status");
-	if (e->x.status != 0)
-		json_u64(j, e->x.status);
-	else
-		json_null(j);
-	json_key(j, "end");
-	json_text(j, e->x.end);
-	put_client(j, e);
-	json_key(j, "backend");
-	json_null(j);
-	put_moments(j, &e->x);
-	json_key(j, "bytes");
-	json_object_begin(j);
-	json_key(j, "request_body");
-	json_u64(j, e->x.request_body_bytes);
-	json_key(j, "response_body");
-	json_u64(j, e->x.response_body_bytes);
-	json_object_end(j);
-	json_object_end(j);
-	json_newline(j);
-}
-
 static void write_line(struct http_feed *f, const struct http_exchange *e)
 {
-	char text[LINE_MAX_BYTES];
-	struct json j;
+	char text[HTTP_LINE_MAX];
 
-	json_init(&j, text, sizeof(text));
-	put_line(&j, e);
-	if (j.full)
-		f->lost++;
-	else
-		lines_add(f->exchanges, text, json_len(&j));
+	lines_add(f->exchanges, text, http_line_put(text, e));
 }
 
 /* ---- in the tap's words ---------------------------------------------------------------------- */
