@@ -27,6 +27,7 @@ import tls_mode  # noqa: E402
 def pytest_configure(config):
     if not config.pluginmanager.hasplugin("pytest_bound"):
         config.pluginmanager.import_plugin("pytest_bound")
+    tls_mode.trust_everywhere()
     config.addinivalue_line("markers", "capture: needs the right to capture packets")
     config.addinivalue_line("markers", "memory: measures memory, which sanitizers falsify")
 

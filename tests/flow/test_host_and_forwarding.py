@@ -18,7 +18,7 @@ def test_what_is_added_to_a_plain_request(origin, proxy, peer):
     assert request.get("Host") == "test.example"
     assert request.get("Via") == "1.1 flowproxy"
     assert request.get("X-Forwarded-For") == "127.0.0.1"
-    assert request.get("X-Forwarded-Proto") == "http"
+    assert request.get("X-Forwarded-Proto") == front.schemes[0]
     assert request.get("X-Forwarded-Host") == "test.example"
     line = front.lines(1)[0]
     assert line["host"] == "test.example"
@@ -34,7 +34,7 @@ def test_what_others_said_before(origin, proxy, peer):
                           "Via: 1.1 second"])
     request = backend.requests[0]
     assert request.get("X-Forwarded-For") == "10.0.0.1, 10.0.0.2, 10.0.0.3, 127.0.0.1"
-    assert request.get("X-Forwarded-Proto") == "http"
+    assert request.get("X-Forwarded-Proto") == front.schemes[0]
     assert request.get("X-Forwarded-Host") == "test.example"
     vias = re.split(r",\s*", ", ".join(request.all("Via")))
     assert vias == ["1.0 first", "1.1 second", "1.1 flowproxy"]

@@ -13,13 +13,10 @@ reaches the application twice.
 
 import collections
 import contextlib
-import fcntl
 import itertools
 import queue
 import signal
 import socket
-import struct
-import termios
 import threading
 import time
 
@@ -147,18 +144,10 @@ def wait(condition, what, timeout_s=10):
         time.sleep(0.0002)
 
 
-def unread(conn):
-    return struct.unpack("i", fcntl.ioctl(conn.sock, termios.FIONREAD, b"\0" * 4))[0]
-
-
 def wait_unread(conn, mark):
     """Until the backend's socket holds bytes that end with `mark`; how many."""
-    def there():
-        have = unread(conn)
-        return have and conn.sock.recv(have, socket.MSG_PEEK).endswith(mark)
-
-    wait(there, "the bytes' arrival at the backend")
-    return unread(conn)
+    wait(lambda: conn.peek_unread().endswith(mark), "the bytes' arrival at the backend")
+    return len(conn.peek_unread())
 
 
 def leave(conn, how):

@@ -25,7 +25,7 @@ import tempfile
 
 # Every name and address under which a proxy or a backend of the tests is reached.
 NAMES = ("localhost", "127.0.0.1", "127.0.0.2", "127.0.0.3", "::1", "test.example", "*.example",
-         "*.test", "10.77.0.1", "10.77.0.2", "10.77.1.1", "10.77.1.2", "10.77.2.1", "10.77.2.2")
+         "*.test", "*.flowproxy.test", "10.77.0.1", "10.77.0.2", "10.77.1.1", "10.77.1.2", "10.77.2.1", "10.77.2.2")
 
 CONFIG = """
 [ca]

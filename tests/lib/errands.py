@@ -176,7 +176,7 @@ class Errands:
         wait_for(self.front.log_path, "/last")
         until = time.monotonic() + patience_s
         while True:
-            lines = log.read_lines(self.front.log_path)
+            lines = log.plain_lines(self.front.log_path)
             try:
                 self.judge_lines(lines)
                 return lines
@@ -240,7 +240,7 @@ def wait_for(path, target, timeout_s=10):
     """The log's lines when one of that target has come."""
     until = time.monotonic() + timeout_s
     while True:
-        lines = log.read_lines(path)
+        lines = log.plain_lines(path)
         if any(line["target"] == target for line in lines):
             return lines
         assert time.monotonic() < until, f"no line of {target}"

@@ -52,6 +52,11 @@ def read_lines(path):
     return [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()]
 
 
+def plain_lines(path):
+    """Those of the log, their ranges in plain bytes where TLS carried them, as the peers count."""
+    return [tls_mode.plain_line(line) for line in read_lines(path)]
+
+
 def wait_lines(path, count, timeout_s=10):
     """At least that many lines; ranges of TLS legs in plain bytes, as the peers count."""
     until = time.monotonic() + timeout_s

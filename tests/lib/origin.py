@@ -136,6 +136,7 @@ class Origin:
         self.port = self.listener.getsockname()[1]
         self.text = wire.address_text(self.listener.getsockname())
         self.url = url_of(self.text, self.tls)
+        (tls_mode.ORIGINS.add if self.tls else tls_mode.ORIGINS.discard)(self.port)
         self._start(self._accept)
 
     def _start(self, target, *arguments):

@@ -170,6 +170,7 @@ class Flowproxy(Process):
         self.addresses = []
         self.schemes = []
         listen = [tls_mode.listen_url(value) for value in listen]
+        backend = tls_mode.backend_url(backend)
         settings = dict(settings or {})
         settings.update(tls_mode.default_settings(listen, backend, settings))
         argv = list(wrapper) + WRAP + [binary or program("flowproxy"), "--backend", backend,

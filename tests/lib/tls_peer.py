@@ -116,7 +116,7 @@ class Direction:
         with records which carried something."""
         begins = bisect.bisect_left(self._carriers, first, key=lambda record: record.first)
         ends = bisect.bisect_left(self._carriers, past, key=lambda record: record.past)
-        if ends >= len(self._carriers) or self._carriers[begins].first != first \
+        if max(begins, ends) >= len(self._carriers) or self._carriers[begins].first != first \
                 or self._carriers[ends].past != past:
             return None
         return [self._carriers[begins].plain_first, self._carriers[ends].plain_past]
@@ -383,18 +383,23 @@ class TlsSocket:
         self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.raw.close()
 
-    def _unread(self):
-        had = len(self._plain)
+    def peek_all(self):
+        """The plain bytes that have come and were not read."""
+        timeout_s = self.raw.gettimeout()
         self.raw.setblocking(False)
         try:
-            while len(self._plain) == had:
+            while not self._ended:
                 while self._whole:
                     self._decrypt()
-                if len(self._plain) > had or self._ended or not self._read_wire(PLAIN_MAX):
+                if not self._read_wire(PLAIN_MAX):
                     break
         except (OSError, ValueError):
             pass
-        return len(self._plain) > had or self.received.partial_bytes > 0
+        self.raw.settimeout(timeout_s)
+        return bytes(self._plain)
+
+    def _unread(self):
+        return bool(self.peek_all()) or self.received.partial_bytes > 0
 
     # ---- what it knows ----
 

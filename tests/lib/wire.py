@@ -5,10 +5,12 @@ ranges that the proxy logged; over TLS (tls_peer.TlsSocket) these are plain byte
 BadMessage, an end in the middle is a Truncated with what had come until then.
 """
 
+import fcntl
 import re
 import select
 import socket
 import struct
+import termios
 import time
 
 TIMEOUT_S = 10.0
@@ -277,6 +279,13 @@ class Stream:
     def expect_reset(self):
         rest, how = self.read_to_end()
         assert (rest, how) == (b"", "reset"), f"{how} after {rest[:200]!r}"
+
+    def peek_unread(self):
+        """The bytes that wait in the socket."""
+        if hasattr(self.sock, "peek_all"):
+            return self.sock.peek_all()
+        waiting = struct.unpack("i", fcntl.ioctl(self.sock, termios.FIONREAD, b"\0" * 4))[0]
+        return self.sock.recv(waiting, socket.MSG_PEEK) if waiting else b""
 
     def expect_silence(self, seconds):
         """Nothing comes and nothing ends for a while."""
