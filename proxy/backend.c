@@ -51,6 +51,9 @@ static void backend_keep_fragment(struct relay *r)
 {
 	buf_reset(&r->backend_fragment, ACCESS_FRAGMENT_MAX);
 	(void)!buf_append(&r->backend_fragment, r->up->conn.fragment, r->up->conn.fragment_len);
+	r->has_backend_tls = r->up->conn.tls_marks != NULL && !r->up->reused;
+	if (r->has_backend_tls)
+		r->backend_tls = *r->up->conn.tls_marks;
 }
 
 /* The connection is this attempt's: it stands in the record from now on. */

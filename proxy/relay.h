@@ -96,6 +96,8 @@ struct relay {
 	uint32_t up_read_size; /* of the next read from either side */
 	uint32_t client_read_size;
 	struct buf backend_fragment; /* kept for the log when the connection is pooled or gone */
+	bool has_backend_tls; /* kept likewise, of a connection that was made for this exchange: */
+	struct tls_marks backend_tls;
 
 	/* time limits; `moved` marks what happened since they were set */
 	struct timeout body_limit;

@@ -141,7 +141,8 @@ void relay_report(struct relay *r)
 	w->ends[r->x.why]++;
 	access_writer_add(w->log, &line, w->now_ns);
 	if (tap_active(w->tap))
-		tap_end(w->tap, &r->x.rec);
+		tap_end(w->tap, &r->x.rec, r->x.rec.client.nth == 1 ? r->client->tls_marks : NULL,
+			r->has_backend_tls ? &r->backend_tls : NULL);
 	tap_position(w->tap, r->client);
 }
 

@@ -366,10 +366,23 @@ void tap_part(struct tap *t, uint64_t id, const struct conn *c, enum tap_part pa
 		tap_add(t, TAP_PART, &known, sizeof(known));
 }
 
-/* The largest record of an exchange: copied once, to where it is sent from. */
-void tap_end(struct tap *t, const struct exchange_record *x)
+/* Returns where the next record goes. */
+static char *put_tls(char *at, uint64_t conn, const struct tls_marks *m, uint64_t now_ns)
 {
-	size_t len = tap_end_len(x->tries_count);
+	struct tap_tls tls = {
+		.r = tap_record_head(TAP_TLS, sizeof(tls), now_ns), .conn = conn, .tls = *m};
+
+	memcpy(at, &tls, sizeof(tls));
+	return at + sizeof(tls);
+}
+
+/* The largest record of an exchange: copied once, to where it is sent from. */
+void tap_end(struct tap *t, const struct exchange_record *x, const struct tls_marks *client,
+	     const struct tls_marks *backend)
+{
+	const size_t len = tap_end_len(x->tries_count);
+	const size_t tls_len =
+		((client != NULL) + (size_t)(backend != NULL)) * sizeof(struct tap_tls);
 	struct tap_record head;
 	uint64_t now_ns;
 	char *at;
@@ -378,11 +391,16 @@ void tap_end(struct tap *t, const struct exchange_record *x)
 		return;
 	now_ns = clock_mono_ns();
 	head = tap_record_head(TAP_END, (uint32_t)len, now_ns);
-	at = tap_room(t, len);
+	at = tap_room(t, len + tls_len);
 	if (at == NULL)
 		return;
 	memcpy(at, &head, sizeof(head));
 	memcpy(at + sizeof(head), x, len - sizeof(head));
+	at += len;
+	if (UNLIKELY(client != NULL))
+		at = put_tls(at, x->client.conn, client, now_ns);
+	if (UNLIKELY(backend != NULL))
+		(void)put_tls(at, x->backend.conn, backend, now_ns);
 	tap_commit(t, now_ns);
 }
 

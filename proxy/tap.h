@@ -78,7 +78,12 @@ void tap_progress(struct tap *t, struct tap_throttle *last, uint64_t id, const s
 void tap_part(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,
 	      uint64_t past, bool declared, bool complete);
 
-void tap_end(struct tap *t, const struct exchange_record *x);
+/*
+ * client, backend: handshakes of connections that x is the first exchange on, or NULL. They were
+ * told before (tap_tls), perhaps in vain: this way they come if x does.
+ */
+void tap_end(struct tap *t, const struct exchange_record *x, const struct tls_marks *client,
+	     const struct tls_marks *backend);
 
 /*
  * After an exchange on it, or a request to a backend: send the connection's position if the tracer

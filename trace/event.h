@@ -195,12 +195,13 @@ struct tap_end {
 
 /*
  * The handshake of a connection that speaks TLS is over, well or not: before any other record of an
- * exchange on it. On attach it follows the open record of a connection that has done it.
+ * exchange on it, and once more right behind the end of the first exchange on it: never without that.
+ * On attach it follows the open record of a connection that has done it.
  */
 struct tap_tls {
 	struct tap_record r;
 	uint64_t conn;
-	uint64_t sent_off; /* so far: what was sent with the handshake, tickets too */
+	uint64_t sent_off; /* so far: what was sent with the handshake, tickets too; 0: not told */
 	struct tls_marks tls;
 };
 

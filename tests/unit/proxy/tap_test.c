@@ -37,7 +37,7 @@ Test(tap, without_a_tracer_nothing_happens)
 	tap_begin(rig.tap, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 0, "POST", 4);
 	tap_progress(rig.tap, &throttle, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 1 << 20, NS_PER_S);
 	tap_part(rig.tap, 1, &c, TAP_PART_CLIENT_REQUEST, 0, 10, true, false);
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	tap_position(rig.tap, &c);
 	tap_close(rig.tap, &c, "done");
 	cr_expect_eq(throttle.told_past, 0);
@@ -99,6 +99,32 @@ Test(tap, a_handshake_of_tls)
 	tap_tls(rig.tap, &c, &sample_marks);
 	rig_run_until(&rig, sizeof(struct tap_tls));
 	expect_tls(&rig, 4);
+	rig_stop(&rig);
+}
+
+/* With the end of its first exchange it comes again, or neither does. */
+Test(tap, handshakes_behind_the_end_of_an_exchange)
+{
+	struct rig rig;
+	struct sample s;
+	struct tap_end end;
+	struct tap_tls tls;
+
+	sample_init(&s);
+	rig_start_attached(&rig);
+	tap_end(rig.tap, &s.x, &sample_marks, &sample_marks);
+	tap_end(rig.tap, &s.x, NULL, &sample_marks);
+	rig_run_until(&rig, 2 * tap_end_len(0) + 3 * sizeof(tls));
+	for (unsigned i = 0; i < 2; i++) {
+		tap_peer_take(&rig.peer, TAP_END, &end, tap_end_len(0));
+		cr_expect_eq(end.x.id, s.x.id);
+		for (unsigned leg = i; leg < 2; leg++) {
+			tap_peer_take(&rig.peer, TAP_TLS, &tls, sizeof(tls));
+			cr_expect_eq(tls.conn, leg == 0 ? 3 : 5);
+			cr_expect_eq(tls.sent_off, 0);
+			cr_expect_eq(memcmp(&tls.tls, &sample_marks, sizeof(tls.tls)), 0);
+		}
+	}
 	rig_stop(&rig);
 }
 
@@ -214,7 +240,7 @@ Test(tap, end_carries_the_whole_record)
 	s.x.tries[0].leg = s.x.backend;
 	memcpy(s.x.tries[0].end, "backend-eof", 12);
 	before_ns = clock_mono_ns();
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	after_ns = clock_mono_ns();
 	rig_run_until(&rig, tap_end_len(1));
 	tap_peer_take(&rig.peer, TAP_END, &end, tap_end_len(1));
@@ -286,9 +312,9 @@ Test(tap, sixteen_kib_leave_at_once)
 	rig_start_attached(&rig);
 	sample_init(&s);
 	for (size_t i = 1; i < enough; i++)
-		tap_end(rig.tap, &s.x);
+		tap_end(rig.tap, &s.x, NULL, NULL);
 	cr_expect_not(tap_peer_receive(&rig.peer));
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	cr_expect(tap_peer_receive(&rig.peer));
 	cr_expect_eq(rig.peer.len, enough * tap_end_len(0));
 	rig_stop(&rig);
@@ -354,7 +380,7 @@ Test(tap, freeing_waits_no_longer_than_a_moment)
 	rig_start_attached(&rig);
 	sample_init(&s);
 	for (unsigned i = 0; i < 10000; i++)
-		tap_end(rig.tap, &s.x);
+		tap_end(rig.tap, &s.x, NULL, NULL);
 	began_ns = clock_mono_ns();
 	tap_free(rig.tap);
 	cr_expect_lt(clock_mono_ns() - began_ns, 2 * NS_PER_S);
@@ -369,7 +395,7 @@ Test(tap, freeing_sends_what_waits)
 
 	rig_start_attached(&rig);
 	sample_init(&s);
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	tap_free(rig.tap);
 	rig.tap = NULL;
 	tap_peer_receive_all(&rig.peer);
@@ -389,10 +415,10 @@ Test(tap, a_tracer_that_died_is_noticed_when_sending)
 	close(rig.peer.fd);
 	rig.peer.fd = -1;
 	for (unsigned i = 0; i < 60; i++)
-		tap_end(rig.tap, &s.x);
+		tap_end(rig.tap, &s.x, NULL, NULL);
 	cr_expect_not(tap_active(rig.tap));
 	rig_attach(&rig);
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	rig_run_until(&rig, tap_end_len(0));
 	rig_stop(&rig);
 }
@@ -404,7 +430,7 @@ Test(tap, a_tracer_that_died_is_noticed_by_the_loop)
 
 	rig_start_attached(&rig);
 	sample_init(&s);
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	close(rig.peer.fd);
 	rig.peer.fd = -1;
 	event_base_loop(rig.base, EVLOOP_ONCE);
@@ -421,7 +447,7 @@ Test(tap, one_that_died_while_the_socket_was_full)
 	rig_start_attached(&rig);
 	sample_init(&s);
 	for (unsigned i = 0; i < 20000; i++)
-		tap_end(rig.tap, &s.x);
+		tap_end(rig.tap, &s.x, NULL, NULL);
 	close(rig.peer.fd);
 	rig.peer.fd = -1;
 	event_base_loop(rig.base, EVLOOP_ONCE);
@@ -438,12 +464,12 @@ Test(tap, a_new_tracer_takes_the_place_of_the_old)
 
 	rig_start_attached(&rig);
 	sample_init(&s);
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	old = rig.peer.fd;
 	rig_attach(&rig);
 	cr_expect_eq(recv(old, &byte, 1, 0), 0);
 	close(old);
-	tap_end(rig.tap, &s.x);
+	tap_end(rig.tap, &s.x, NULL, NULL);
 	rig_run_until(&rig, tap_end_len(0));
 	cr_expect_eq(rig.peer.len, tap_end_len(0));
 	rig_stop(&rig);
