@@ -58,7 +58,7 @@ struct http_conn {
 
 struct http_pairs {
 	struct http_pairs_calls calls;
-	struct http_head head; /* of whichever message is read just now */
+	struct head_memo heads; /* of whichever message is read just now */
 	uint64_t conns;
 	uint64_t kept_bytes;
 	struct http_conn_list all;

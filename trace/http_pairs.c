@@ -75,7 +75,7 @@ void http_pairs_free(struct http_pairs *p)
 		next = TAILQ_NEXT(c, all);
 		free_conn(c);
 	}
-	http_head_fini(&p->head);
+	head_memo_fini(&p->heads);
 	free(p);
 }
 

@@ -63,10 +63,10 @@ static bool keep_part(struct http_reader *r, const char *bytes, size_t len)
 	return true;
 }
 
-static enum http_reader_event take_head(struct http_reader *r, struct http_head *head,
+static enum http_reader_event take_head(struct http_reader *r, struct head_memo *heads,
 					const char *bytes, size_t len)
 {
-	if (!http_observe_head(head, r->kind, bytes, len))
+	if (!head_memo_read(heads, r->kind, bytes, len))
 		return lose(r);
 	r->state = HTTP_READER_WAIT;
 	r->head_past = r->off;
@@ -75,7 +75,7 @@ static enum http_reader_event take_head(struct http_reader *r, struct http_head 
 
 /* In a head, all of whose bytes so far are kept. */
 static enum http_reader_event read_on(struct http_reader *r, const struct http_input *in,
-				      struct http_head *head, const char **head_bytes,
+				      struct head_memo *heads, const char **head_bytes,
 				      uint64_t *used)
 {
 	uint32_t seen = r->part_len;
@@ -95,7 +95,7 @@ static enum http_reader_event read_on(struct http_reader *r, const struct http_i
 	*used = end - seen;
 	r->off += *used;
 	*head_bytes = r->part;
-	event = take_head(r, head, r->part, end);
+	event = take_head(r, heads, r->part, end);
 	r->part_len = 0; /* its memory stays until the head was looked at */
 	return event;
 }
@@ -112,7 +112,7 @@ static uint64_t count_blank(const struct http_input *in)
 
 /* A message begins with in's first byte. */
 static enum http_reader_event read_first(struct http_reader *r, const struct http_input *in,
-					 struct http_head *head, const char **head_bytes,
+					 struct head_memo *heads, const char **head_bytes,
 					 uint64_t *used)
 {
 	size_t len = (size_t)MIN(in->len, (uint64_t)HTTP_OBSERVE_HEAD_MAX), end;
@@ -126,16 +126,16 @@ static enum http_reader_event read_first(struct http_reader *r, const struct htt
 	if (end == 0) {
 		drop_part(r);
 		r->state = HTTP_READER_HEAD;
-		return read_on(r, in, head, head_bytes, used);
+		return read_on(r, in, heads, head_bytes, used);
 	}
 	*used = end;
 	r->off += end;
 	*head_bytes = in->bytes;
-	return take_head(r, head, in->bytes, end);
+	return take_head(r, heads, in->bytes, end);
 }
 
 static enum http_reader_event read_start(struct http_reader *r, const struct http_input *in,
-					 struct http_head *head, const char **head_bytes,
+					 struct head_memo *heads, const char **head_bytes,
 					 uint64_t *used)
 {
 	uint64_t blank = count_blank(in), more = 0;
@@ -148,7 +148,7 @@ static enum http_reader_event read_start(struct http_reader *r, const struct htt
 		return HTTP_READER_MORE;
 	rest.bytes += blank;
 	rest.len -= blank;
-	event = read_first(r, &rest, head, head_bytes, &more);
+	event = read_first(r, &rest, heads, head_bytes, &more);
 	*used = blank + more;
 	return event;
 }
@@ -221,7 +221,7 @@ uint64_t http_reader_certain(const struct http_reader *r)
 /* ---- the reader ------------------------------------------------------------------------------ */
 
 enum http_reader_event http_reader_read(struct http_reader *r, const struct http_input *in,
-					struct http_head *head, const char **head_bytes,
+					struct head_memo *heads, const char **head_bytes,
 					uint64_t *used)
 {
 	*used = 0;
@@ -230,11 +230,11 @@ enum http_reader_event http_reader_read(struct http_reader *r, const struct http
 		return read_body(r, in, used);
 	case HTTP_READER_START:
 		if (in->bytes != NULL)
-			return read_start(r, in, head, head_bytes, used);
+			return read_start(r, in, heads, head_bytes, used);
 		return lose(r);
 	case HTTP_READER_HEAD:
 		if (in->bytes != NULL)
-			return read_on(r, in, head, head_bytes, used);
+			return read_on(r, in, heads, head_bytes, used);
 		return lose(r);
 	case HTTP_READER_WAIT:
 		return lose(r);

@@ -16,7 +16,7 @@
 
 #include "common/attrib.h"
 #include "common/http_body.h"
-#include "common/http_head.h"
+#include "trace/head_memo.h"
 
 enum http_reader_state {
 	HTTP_READER_START, /* between two messages */
@@ -29,7 +29,7 @@ enum http_reader_state {
 
 enum http_reader_event {
 	HTTP_READER_MORE,     /* all was used */
-	HTTP_READER_GOT_HEAD, /* *head is filled in */
+	HTTP_READER_GOT_HEAD, /* heads->head is it */
 	HTTP_READER_GOT_END,  /* the message ends at `off` */
 	HTTP_READER_GOT_LOST, /* from `off` on nothing can be told; said once */
 };
@@ -61,12 +61,12 @@ struct http_input {
 };
 
 /*
- * Read until something is to be told. *used of in->len bytes were read; call again with the rest. *head
- * is filled in on HTTP_READER_GOT_HEAD, with slices into *head_bytes, both valid until the next call
- * for any reader that shares the head.
+ * Read until something is to be told. *used of in->len bytes were read; call again with the rest. On
+ * HTTP_READER_GOT_HEAD heads->head is what was read, with slices into *head_bytes, both valid until
+ * the next call for any reader that shares them.
  */
 enum http_reader_event http_reader_read(struct http_reader *r, const struct http_input *in,
-					struct http_head *head, const char **head_bytes,
+					struct head_memo *heads, const char **head_bytes,
 					uint64_t *used) MUST_CHECK;
 
 /* Behind a head: how its body is framed. True: there is none, the message ends here. */

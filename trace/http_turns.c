@@ -121,7 +121,7 @@ static void add_exchange(struct http_conn *c, struct http_exchange *e)
 
 static void begin_request(struct http_conn *c, const struct piece *p, const char *bytes)
 {
-	const struct http_head *h = &c->pairs->head;
+	const struct http_head *h = c->pairs->heads.head;
 	struct http_reader *r = &http_request_dir(c)->reader;
 	struct http_exchange *e = http_exchange_new(h, bytes);
 
@@ -269,7 +269,7 @@ static bool has_no_body(const struct http_exchange *e, uint16_t status)
 
 static void begin_response(struct http_conn *c, struct http_exchange *e)
 {
-	const struct http_head *h = &c->pairs->head;
+	const struct http_head *h = c->pairs->heads.head;
 	const struct http_reader *r = &http_response_dir(c)->reader;
 	struct byte_range *range = &e->x.client.response;
 
@@ -397,7 +397,7 @@ static void end_blind(struct http_conn *c, uint64_t ts_ns)
 static void after_head(struct http_conn *c, uint64_t ts_ns)
 {
 	struct http_reader *r = &http_response_dir(c)->reader;
-	const struct http_head *h = &c->pairs->head;
+	const struct http_head *h = c->pairs->heads.head;
 	struct http_exchange *e;
 	enum http_framing framing = h->framing;
 	bool is_tunnel;
@@ -524,7 +524,8 @@ static void take_event(struct http_conn *c, unsigned side, const struct piece *p
 			break;
 		}
 		begin_request(c, p, head_bytes);
-		if (http_reader_body(r, c->pairs->head.framing, c->pairs->head.content_length))
+		if (http_reader_body(r, c->pairs->heads.head->framing,
+				     c->pairs->heads.head->content_length))
 			end_request(c, p->ts_ns);
 		break;
 	case HTTP_READER_GOT_END:
@@ -581,7 +582,7 @@ static uint64_t step(struct http_conn *c, unsigned side, const struct piece *p)
 		lose_request(c, p->ts_ns, false);
 		return 0;
 	}
-	event = http_reader_read(r, &in, &c->pairs->head, &head_bytes, &used);
+	event = http_reader_read(r, &in, &c->pairs->heads, &head_bytes, &used);
 	take_event(c, side, p, event, head_bytes);
 	if (event != HTTP_READER_GOT_LOST || used > 0 || p->bytes == NULL)
 		return used;

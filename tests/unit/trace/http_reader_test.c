@@ -9,7 +9,7 @@
 #define TOLD_MAX 512
 
 static struct http_reader r;
-static struct http_head head;
+static struct head_memo heads;
 static char told[TOLD_MAX]; /* what was told, in words */
 
 static void tell(const char *word, uint64_t off)
@@ -29,12 +29,12 @@ static void feed(const char *bytes, uint64_t len)
 		const char *at;
 		uint64_t used;
 
-		switch (http_reader_read(&r, &in, &head, &at, &used)) {
+		switch (http_reader_read(&r, &in, &heads, &at, &used)) {
 		case HTTP_READER_MORE:
 			break;
 		case HTTP_READER_GOT_HEAD:
 			tell("head", r.message_off);
-			if (http_reader_body(&r, head.framing, head.content_length))
+			if (http_reader_body(&r, heads.head->framing, heads.head->content_length))
 				tell("end", r.off);
 			break;
 		case HTTP_READER_GOT_END:
@@ -60,7 +60,7 @@ static void start(enum http_kind kind)
 static void fini(void)
 {
 	http_reader_fini(&r);
-	http_head_fini(&head);
+	head_memo_fini(&heads);
 }
 
 TestSuite(http_reader, .fini = fini);
@@ -163,7 +163,7 @@ Test(http_reader, empty_lines_before_no_message)
 	uint64_t used;
 
 	start(HTTP_REQUEST);
-	cr_assert_eq(http_reader_read(&r, &in, &head, &at, &used), HTTP_READER_GOT_LOST);
+	cr_assert_eq(http_reader_read(&r, &in, &heads, &at, &used), HTTP_READER_GOT_LOST);
 	cr_expect_eq(used, 2);
 	cr_expect_eq(r.off, 2);
 }
