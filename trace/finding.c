@@ -250,11 +250,21 @@ static void leg_fini(struct leg_finding *e)
 
 /* ---- labels ---------------------------------------------------------------------------------- */
 
-/* From the first byte of the leg that goes one way to the last. False: none can be told. */
-static bool way_range(const struct leg_finding *e, const struct part_way *way,
-		      struct byte_range *range)
+/* Of a TLS handshake made for it: from the connection's first byte to the last of its messages. */
+static bool tls_range(const struct leg_finding *e, bool ours, struct byte_range *range)
 {
-	bool any = false;
+	*range = (struct byte_range){0};
+	for (unsigned i = 0; e->tls != NULL && i < TLS_MARK_COUNT; i++)
+		if (tls_mark_is_ours(e->place.which, i) == ours && e->tls->at[i].frames.count > 0)
+			range->past = MAX(range->past, e->tls->marks.at[i].past);
+	return range->past > 0;
+}
+
+/* From the first byte of the leg that goes one way to the last. False: none can be told. */
+static bool way_range(const struct leg_finding *e, bool ours, struct byte_range *range)
+{
+	const struct part_way *way = part_way(e->place.which, ours);
+	bool any = tls_range(e, ours, range);
 
 	for (unsigned k = 0; k < way->count; k++) {
 		const struct part_finding *p = &e->part[way->kinds[k]];
@@ -290,7 +300,7 @@ static void leg_tally(struct leg_finding *e, uint64_t begin_ns, uint64_t settled
 		const struct stream *s = stream_of(p, way->kinds[0]);
 		struct byte_range range;
 
-		if (stream_has_notes(s) && way_range(e, way, &range) && tally_ready(e))
+		if (stream_has_notes(s) && way_range(e, ours, &range) && tally_ready(e))
 			stream_tally(s, &range, p->leg->nth == 1 ? 0 : begin_ns, settled_ns,
 				     e->tally);
 	}
@@ -342,7 +352,7 @@ static void leg_waits(const struct leg_finding *e, uint64_t settled_ns, struct w
 			p->leg->nth == 1 && ours == (p->which == TAP_BACKEND) ? p->flow->syn_ns : 0;
 		struct byte_range range;
 
-		if (stream_has_notes(s) && way_range(e, way, &range))
+		if (stream_has_notes(s) && way_range(e, ours, &range))
 			(void)!stream_waits(s, &range, opened_ns, settled_ns, out);
 	}
 }

@@ -283,3 +283,38 @@ Test(correlate_tls, lost_packets_take_the_times)
 	has(t.exchange[0], TLS_WITH("4", "null", "5", "null", "6", "null"));
 	talk_fini(&t);
 }
+
+/* Sent again: by a label on the first exchange, and by what it cost in its phase. */
+Test(correlate_tls, a_hello_sent_again)
+{
+	struct wire c = wire_client(40000), b = wire_backend(50000);
+	struct exchange_record x = record_of(1, 110, 500000);
+	const struct tls_marks m = marks_13();
+	struct talk t;
+
+	x.client = leg_on(&c, 3, 1, 50);
+	x.client.request = range(0, 100);
+	x.client.response = range(0, 200);
+	x.backend = tls_leg(&b, 5, 190);
+	talk_init(&t, HOLD_MS, false);
+	correlate_exchange(t.c, &x);
+	correlate_tls(t.c, RUN, 5, &m);
+	put_handshake(&t, &c, 0);
+	put_data(&t, &c, 100, 0, 100);
+	put_handshake(&t, &b, 200);
+	put_data(&t, &b, 300, 0, 517);                 /* 8 */
+	put_at(&t, &b, 200300, 0, TCP_PSH, 0, 0, 517); /* 9 */
+	put_data(&t, &b, 200400, 1, 958);
+	put_data(&t, &b, 200500, 0, 64);
+	put_exchange(&t, &b, 200600, 300000);
+	put_data(&t, &c, 300100, 1, 200);
+	put_ack(&t, &c, 300110, 0);
+	correlate_end(t.c);
+	has(behind(t.exchange[0], "\"backend\":"),
+	    "\"client_hello\":{\"frames\":[8],\"us\":0},\"server_hello\":{\"frames\":[10],\"us\":200100}");
+	follows(behind(t.exchange[0], "\"backend\":"), "\"labels\":{",
+		"\"retransmission\":{\"count\":1,\"frames\":[9]}");
+	has(t.exchange[0],
+	    "\"lost_us\":{\"handshake\":{\"retransmission\":200000,\"zero_window\":0}}");
+	talk_fini(&t);
+}
