@@ -31,7 +31,7 @@ static bool expect_name(SSL_CTX *ctx, const struct config_backend *b)
 /* The first identity there is, for a backend that asks for one. */
 static bool show_identity(SSL_CTX *ctx, const struct tls_material *m, char err[CONFIG_ERROR_MAX])
 {
-	return m->cfg->tls.keystore_count == 0 || tls_settings_identity(ctx, m, 0, 0, err);
+	return m->keystore_count == 0 || tls_settings_identity(ctx, m, 0, 0, err);
 }
 
 SSL_CTX *tls_client_new(const struct tls_material *m, char err[CONFIG_ERROR_MAX])

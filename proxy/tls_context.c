@@ -61,8 +61,12 @@ static bool read_keystores(struct tls_material *m, char err[CONFIG_ERROR_MAX])
 		return tls_settings_fail(err, "[tls] keystore");
 	fine = secrets_fetch(s, cfg, err);
 	for (uint32_t i = 0; fine && i < cfg->keystore_count; i++) {
-		m->keystores[i] = tls_store_keystore(cfg->keystore[i], s->list, s->count, err);
-		fine = m->keystores[i] != NULL;
+		struct tls_store *one =
+			tls_store_keystore(cfg->keystore[i], s->list, s->count, err);
+
+		fine = one != NULL;
+		if (fine)
+			m->keystores[m->keystore_count++] = one;
 	}
 	explicit_bzero(s, sizeof(*s));
 	free(s);
@@ -103,7 +107,7 @@ static bool make_anchors(struct tls_material *m, char err[CONFIG_ERROR_MAX])
 
 static void material_fini(struct tls_material *m)
 {
-	for (size_t i = 0; i < CONFIG_STORES_MAX; i++)
+	for (size_t i = 0; i < m->keystore_count; i++)
 		tls_store_free(m->keystores[i]);
 	tls_store_free(m->trust);
 	X509_STORE_free(m->anchors);
@@ -165,8 +169,11 @@ static void warn_identity(const struct tls_material *m, size_t k, const struct t
 			    path, subject);
 }
 
+/* s NULL: there is none. */
 static void warn_store(const char *key, const char *path, const struct tls_store *s)
 {
+	if (s == NULL)
+		return;
 	if (s->exposed)
 		log_warning("[tls] %s = \"%s\": everybody on this machine may use that file: only "
 			    "its password protects the private key in it (chmod o= FILE)",
@@ -180,14 +187,13 @@ static void warn(const struct tls_material *m)
 {
 	const struct config *cfg = m->cfg;
 
-	if (m->trust != NULL)
-		warn_store("truststore", cfg->tls.truststore, m->trust);
-	for (size_t k = 0; k < cfg->tls.keystore_count; k++)
+	warn_store("truststore", cfg->tls.truststore, m->trust);
+	for (size_t k = 0; k < m->keystore_count; k++)
 		warn_store("keystore", cfg->tls.keystore[k], m->keystores[k]);
-	for (size_t k = 0; k < cfg->tls.keystore_count; k++)
+	for (size_t k = 0; k < m->keystore_count; k++)
 		for (size_t i = 0; i < m->keystores[k]->identity_count; i++)
 			warn_identity(m, k, &m->keystores[k]->identities[i]);
-	if (cfg->tls.keystore_count > 0 && !listens(cfg) && !cfg->proxy.backend.tls)
+	if (m->keystore_count > 0 && !listens(cfg) && !cfg->proxy.backend.tls)
 		log_warning("[tls] keystore is set, but neither a listen nor the backend begins "
 			    "with https://: everything is plain HTTP");
 	if (cfg->proxy.backend.tls && cfg->tls.verify == CONFIG_VERIFY_NONE)

@@ -18,9 +18,10 @@ struct x509_store_st;
 /* Everything that was read. */
 struct tls_material {
 	const struct config *cfg;
-	struct tls_store *keystores[CONFIG_STORES_MAX]; /* as many as cfg names */
-	struct tls_store *trust;                        /* NULL: none was given */
-	struct x509_store_st *anchors;                  /* of trust */
+	struct tls_store *keystores[CONFIG_STORES_MAX]; /* in the order of cfg */
+	size_t keystore_count;
+	struct tls_store *trust;       /* NULL: none was given */
+	struct x509_store_st *anchors; /* of trust */
 	struct tls_tickets *tickets;
 };
 

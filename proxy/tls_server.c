@@ -314,7 +314,7 @@ static struct sni *sni_new(const struct tls_material *m, char err[CONFIG_ERROR_M
 	fine = s != NULL && s->groups != NULL && s->names != NULL;
 	if (!fine)
 		tls_settings_fail(err, "[tls] keystore");
-	for (size_t k = 0; fine && k < m->cfg->tls.keystore_count; k++)
+	for (size_t k = 0; fine && k < m->keystore_count; k++)
 		for (size_t i = 0; fine && i < m->keystores[k]->identity_count; i++)
 			fine = add_identity(s, m, k, i, err);
 	for (unsigned i = 0; fine && i < s->group_count; i++) {

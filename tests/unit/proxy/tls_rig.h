@@ -87,7 +87,7 @@ static inline SSL *client_of(SSL_CTX *ctx, const char *name)
 
 	SSL_set_connect_state(ssl);
 	if (name != NULL)
-		cr_assert(SSL_set_tlsext_host_name(ssl, name));
+		cr_assert(SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name));
 	return ssl;
 }
 
