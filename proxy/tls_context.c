@@ -183,6 +183,20 @@ static void warn_store(const char *key, const char *path, const struct tls_store
 			    key, path);
 }
 
+/* A store that nobody would ask for was meant for something. */
+static void warn_unused(const struct tls_material *m)
+{
+	const struct config *cfg = m->cfg;
+	bool verifies = cfg->proxy.backend.tls && cfg->tls.verify == CONFIG_VERIFY_FULL;
+
+	if (m->keystore_count > 0 && !listens(cfg) && !cfg->proxy.backend.tls)
+		log_warning("[tls] keystore is set, but neither a listen nor the backend begins "
+			    "with https://: everything is plain HTTP");
+	else if (m->trust != NULL && !verifies && cfg->tls.client_auth == CONFIG_CLIENT_AUTH_NONE)
+		log_warning("[tls] truststore is set, but neither a backend nor clients are "
+			    "verified");
+}
+
 static void warn(const struct tls_material *m)
 {
 	const struct config *cfg = m->cfg;
@@ -193,9 +207,7 @@ static void warn(const struct tls_material *m)
 	for (size_t k = 0; k < m->keystore_count; k++)
 		for (size_t i = 0; i < m->keystores[k]->identity_count; i++)
 			warn_identity(m, k, &m->keystores[k]->identities[i]);
-	if (m->keystore_count > 0 && !listens(cfg) && !cfg->proxy.backend.tls)
-		log_warning("[tls] keystore is set, but neither a listen nor the backend begins "
-			    "with https://: everything is plain HTTP");
+	warn_unused(m);
 	if (cfg->proxy.backend.tls && cfg->tls.verify == CONFIG_VERIFY_NONE)
 		log_warning("[tls] verify = none: whoever answers for https://%s is believed",
 			    cfg->proxy.backend.authority);

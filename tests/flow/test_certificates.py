@@ -172,6 +172,11 @@ def test_what_is_only_worth_a_warning(tmp_path):
     assert done.returncode == 0
     assert re.search(r"warning: \[tls\] keystore is set, but .* everything is plain HTTP",
                      done.stderr)
+    done = run("-t", "--listen", LISTEN,
+               *settings_of(keystore=certs.server().store, truststore=certs.ca().cert))
+    assert done.returncode == 0
+    assert "warning: [tls] truststore is set, but neither a backend nor clients are verified" \
+        in done.stderr
     done = run("-t", "--backend", "https://backend.example", *settings_of(verify="none"))
     assert done.returncode == 0
     assert "warning: [tls] verify = none: whoever answers for https://backend.example is believed" \
