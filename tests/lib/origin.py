@@ -136,8 +136,12 @@ class Origin:
         self.port = self.listener.getsockname()[1]
         self.text = wire.address_text(self.listener.getsockname())
         self.url = url_of(self.text, self.tls)
-        (tls_mode.ORIGINS.add if self.tls else tls_mode.ORIGINS.discard)(self.port)
+        self._say_what_it_speaks(self.listener.getsockname()[:2])
         self._start(self._accept)
+
+    def _say_what_it_speaks(self, address):
+        for known, what in ((tls_mode.ORIGINS, self.port), (tls_mode.LISTENERS, address)):
+            (known.add if self.tls else known.discard)(what)
 
     def _start(self, target, *arguments):
         thread = threading.Thread(target=target, args=arguments, daemon=True)

@@ -24,15 +24,34 @@ assert MODE in ("", "client", "backend", "both"), f"FLOWPROXY_TLS={MODE}"
 CLIENT = MODE in ("client", "both")
 BACKEND = MODE in ("backend", "both")
 SERVER_NAME = "test.example"  # as peer.request() has it
-LISTENERS = set()  # addresses of this process's proxies where TLS is spoken
-ORIGINS = set()  # ports of its backends that do
+LISTENERS = set()  # addresses of this process's proxies and backends where TLS is spoken
+ORIGINS = set()  # ports of the backends
 
+ANY = ("client", "backend", "both")
 # Patterns of "file::test[parameters]": (modes, why).
 EXCLUDED = {
+    # ---- what speaks or counts plain bytes itself; test_tls_*.py have the same over TLS
+    "random_peers::* live_equals_offline::test_peers_that_misbehave_at_random system_calls_fail::* "
+    "syn_data_and_copies::* capture_inputs::* captures_of_others::* analyze_behind_nat::* "
+    "analyze_without_log::* http_in_packets::* damaged_inputs::* demo::* demo_tls::* "
+    "dump_opens_decrypted::* varnishtest::*":
+        (ANY, "its peers, or what it reads of packets, are plain HTTP"),
+    "python_peers::* other_proxies::* load_tools::*":
+        (ANY, "other programs speak for themselves: tls_peers has them over TLS"),
+    "trace_over_a_network::test_retransmission_is_attributed attribution_under_loss::*":
+        (ANY, "counts every byte sent again as an exchange's: those of a handshake are nobody's"),
+    "trace_when_the_proxy_dies::test_sigkill_within_an_exchange tunnel_traced::* "
+    "live_equals_offline::test_tunnel_for_longer_than_hold show::*":
+        (ANY, "holds what the trace says against numbers of plain bytes: tls_ranges counts records"),
+    "trace_agrees_with_tshark::test_comments_say_what_the_records_say "
+    "segments_agree_with_tshark::test_a_traced_run*":
+        (("client", "both"), "pipelined requests share a record: comments name the first one only"),
     # ---- what is shown with the help of the kernel, below TLS
     "eviction::test_requests_that_wait_are_not_idle "
     "eviction::test_a_request_that_has_just_come_is_not_idle":
         (("client", "both"), "a client connects while the proxy is stopped: no handshake then"),
+    "slow_tunnels::*":
+        (ANY, "whose socket is full cannot say close_notify before it reads"),
     "stale_keep_alive::*":
         (("client", "both"), "a large request comes record by record, so the proxy has not read all "
                              "of it in one moment; with TLS to the backend alone all cells hold"),

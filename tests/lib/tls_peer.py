@@ -293,9 +293,14 @@ class TlsSocket:
                 self.received.add(raw, len(self._plain) - had)
                 raise Alert(error) from error
             self.received.add(raw, len(self._plain) - had)
-            self._count_sent(self._collect())  # such as the answer to a key update
-        if self._unsent:
-            self._flush_quietly()
+            made = self._collect()  # such as the answer to a key update
+            self._count_sent(made)
+        # Whoever is sending just now sends this, too, and may wait for what is read here.
+        if made and self._sending.acquire(blocking=False):
+            try:
+                self._flush_quietly()
+            finally:
+                self._sending.release()
 
     def recv(self, limit, flags=0):
         """As of a socket. MSG_PEEK shows plain bytes, which have left the kernel."""
