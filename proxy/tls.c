@@ -372,12 +372,23 @@ bool tls_has_more(const struct tls *t)
 	       (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
+/* Of the record with the byte that comes next, as far as it has come. */
+static uint64_t next_first_off(const struct tls *t)
+{
+	const struct tls_framing *f = &t->framing;
+	bool is_cut = f->left > 0 || (f->head_len > 0 && f->head_len < TLS_RECORD_HEAD);
+
+	if (t->span_count > 0 && SSL_pending(t->ssl) > 0)
+		return t->read_base + t->spans[t->span_count - 1].first_off;
+	return is_cut ? f->record_off : f->off;
+}
+
 uint64_t tls_first_off(const struct tls *t, size_t behind)
 {
 	size_t got;
 
 	if (t->span_count == 0 || behind == 0)
-		return t->framing.off;
+		return next_first_off(t);
 	got = t->spans[t->span_count - 1].past_byte;
 	for (unsigned i = 0; i < t->span_count; i++)
 		if (behind + t->spans[i].past_byte > got)
