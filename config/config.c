@@ -18,18 +18,11 @@
 
 #include "config/config_address.h"
 #include "config/config_key.h"
+#include "config/config_words.h"
 
 #define WORKERS_MAX 256
-#define NO_TLS      "this version does not speak TLS"
 #define DAY_MS      86400000
 #define LEN_MAX     65 /* of what edit_distance() compares */
-
-/* One word of a key that takes words. refusal: why this version cannot do it; NULL: it can. */
-struct choice {
-	const char *word;
-	uint32_t value;
-	const char *refusal;
-};
 
 enum key_kind {
 	KEY_LISTEN,
@@ -49,79 +42,13 @@ struct key {
 	const char *standard; /* the default, as it would stand in a file */
 	uint64_t min;
 	uint64_t max;
-	const struct choice *choices; /* ended by a NULL word */
-	size_t offset;                /* in struct config */
+	const struct config_word *choices; /* ended by a NULL word */
+	size_t offset;                     /* in struct config */
 	size_t size;
 	size_t count_offset; /* of a list: how many there are, a uint32_t in struct config */
 	enum key_kind kind;
 	bool repeats; /* may stand several times in a file */
 	bool secret;  /* its value is never repeated */
-};
-
-static const struct choice missing_host_choices[] = {
-	{"accept", CONFIG_MISSING_HOST_ACCEPT, NULL},
-	{"reject", CONFIG_MISSING_HOST_REJECT, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice host_header_choices[] = {
-	{"client", CONFIG_HOST_HEADER_CLIENT, NULL},
-	{"backend", CONFIG_HOST_HEADER_BACKEND, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice request_ids_choices[] = {
-	{"make", CONFIG_REQUEST_IDS_MAKE, NULL},
-	{"keep", CONFIG_REQUEST_IDS_KEEP, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice soap_choices[] = {
-	{"action", CONFIG_SOAP_ACTION, NULL},
-	{"full", CONFIG_SOAP_FULL, NULL},
-	{"off", CONFIG_SOAP_OFF, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice payload_choices[] = {
-	{"full", CONFIG_PAYLOAD_FULL, NULL},
-	{"headers", CONFIG_PAYLOAD_HEADERS, NULL},
-	{"none", CONFIG_PAYLOAD_NONE, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice secrets_choices[] = {
-	{"off", CONFIG_SECRETS_OFF, NULL},
-	{"on", CONFIG_SECRETS_ON, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice keep_choices[] = {
-	{"all", 0, NULL},
-	{"tail", 0, "this version keeps every packet; all"},
-	{NULL, 0, NULL},
-};
-
-static const struct choice verify_choices[] = {
-	{"full", CONFIG_VERIFY_FULL, NULL},
-	{"none", CONFIG_VERIFY_NONE, NULL},
-	{"", CONFIG_VERIFY_FULL, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice client_auth_choices[] = {
-	{"none", CONFIG_CLIENT_AUTH_NONE, NULL},
-	{"optional", CONFIG_CLIENT_AUTH_OPTIONAL, NULL},
-	{"required", CONFIG_CLIENT_AUTH_REQUIRED, NULL},
-	{"", CONFIG_CLIENT_AUTH_NONE, NULL},
-	{NULL, 0, NULL},
-};
-
-static const struct choice min_version_choices[] = {
-	{"1.2", CONFIG_MIN_VERSION_12, NULL},
-	{"1.3", CONFIG_MIN_VERSION_13, NULL},
-	{"", CONFIG_MIN_VERSION_12, NULL},
-	{NULL, 0, NULL},
 };
 
 #define AT(field)    .offset = offsetof(struct config, field)
@@ -167,9 +94,9 @@ static const struct key keys[] = {
 	{KEY(proxy, backend), .kind = KEY_BACKEND, .standard = "http://127.0.0.1:8080"},
 	AUTO_NUMBER(proxy, workers, 1, WORKERS_MAX),
 	TEXT(proxy, user),
-	WORDS(proxy, missing_host, "accept", missing_host_choices),
-	WORDS(proxy, host_header, "client", host_header_choices),
-	WORDS(proxy, request_ids, "make", request_ids_choices),
+	WORDS(proxy, missing_host, "accept", config_words_missing_host),
+	WORDS(proxy, host_header, "client", config_words_host_header),
+	WORDS(proxy, request_ids, "make", config_words_request_ids),
 	NUMBER(proxy, pool_size, "1024", 0, 1000000),
 	NUMBER(proxy, max_header_bytes, "65536", 1024, 1048576),
 	NUMBER(proxy, max_headers, "256", 8, 4096),
@@ -193,21 +120,21 @@ static const struct key keys[] = {
 	LIST(tls, keystorepassword, true),
 	TEXT(tls, truststore),
 	SECRET(tls, truststorepassword),
-	WORDS(tls, verify, "full", verify_choices),
-	WORDS(tls, client_auth, "none", client_auth_choices),
-	WORDS(tls, min_version, "1.2", min_version_choices),
+	WORDS(tls, verify, "full", config_words_verify),
+	WORDS(tls, client_auth, "none", config_words_client_auth),
+	WORDS(tls, min_version, "1.2", config_words_min_version),
 
 	TEXT(log, access_log),
-	WORDS(log, soap, "action", soap_choices),
+	WORDS(log, soap, "action", config_words_soap),
 
 	TEXT(trace, dir),
 	TEXT(trace, control),
 	{KEY(trace, interfaces), .kind = KEY_INTERFACES, .standard = "auto"},
-	WORDS(trace, payload, "full", payload_choices),
-	WORDS(trace, secrets, "off", secrets_choices),
+	WORDS(trace, payload, "full", config_words_payload),
+	WORDS(trace, secrets, "off", config_words_secrets),
 	NUMBER(trace, buffer_mb, "64", 1, 4096),
 	NUMBER(trace, hold_ms, "2000", 100, 60000),
-	UNSTORED(trace, keep, "all", keep_choices),
+	UNSTORED(trace, keep, "all", config_words_keep),
 };
 
 _Static_assert(ARRAY_LEN(keys) <= 64, "one bit each in config.given");
@@ -392,7 +319,7 @@ static bool set_choice(const struct key *k, void *field, const char *value,
 	char why[128] = "";
 	size_t used = 0;
 
-	for (const struct choice *o = k->choices; o->word != NULL; o++) {
+	for (const struct config_word *o = k->choices; o->word != NULL; o++) {
 		if (strcmp(o->word, value) == 0) {
 			if (o->refusal != NULL)
 				return key_refuse(err, k, value, o->refusal);

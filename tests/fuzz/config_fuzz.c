@@ -18,8 +18,25 @@ static void check_text(const char *text, size_t size)
 	assert(memchr(text, '\0', size) != NULL);
 }
 
+static void check_tls(const struct config_tls *t)
+{
+	assert(t->keystore_count <= CONFIG_STORES_MAX);
+	assert(t->keystorepassword_count <= CONFIG_STORES_MAX);
+	for (uint32_t i = 0; i < CONFIG_STORES_MAX; i++) {
+		check_text(t->keystore[i], sizeof(t->keystore[i]));
+		check_text(t->keystorepassword[i], sizeof(t->keystorepassword[i]));
+		assert((t->keystore[i][0] != '\0') == (i < t->keystore_count));
+		assert((t->keystorepassword[i][0] != '\0') == (i < t->keystorepassword_count));
+	}
+	check_text(t->truststore, sizeof(t->truststore));
+	check_text(t->truststorepassword, sizeof(t->truststorepassword));
+	assert(t->verify <= CONFIG_VERIFY_NONE && t->min_version <= CONFIG_MIN_VERSION_13);
+	assert(t->client_auth <= CONFIG_CLIENT_AUTH_REQUIRED);
+}
+
 static void check_accepted(const struct config *c)
 {
+	check_tls(&c->tls);
 	assert(c->proxy.listen_count >= 1 && c->proxy.listen_count <= CONFIG_LISTEN_MAX);
 	for (uint32_t i = 0; i < c->proxy.listen_count; i++)
 		assert(c->proxy.listen[i].addr.family != ADDR_NONE);
