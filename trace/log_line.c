@@ -12,6 +12,9 @@
 #include "common/digits.h"
 #include "common/json_plain.h"
 
+#define LEG_ENDS_MAX   160 /* two addresses and a stamp, with their keys */
+#define LEG_ENDS_KNOWN 256
+
 struct reader {
 	const char *at;
 	const char *end;
@@ -314,6 +317,56 @@ static void read_tls(struct reader *r, struct tls_marks *m)
 	NEED(r, "}");
 }
 
+/* Of a connection: the same text in each of its lines, and what it says. */
+struct leg_ends {
+	char text[LEG_ENDS_MAX];
+	uint32_t len; /* 0: none was read yet */
+	struct addr local;
+	struct addr peer;
+	uint64_t opened_ns;
+};
+
+static void read_ends(struct reader *r, struct leg_record *leg)
+{
+	NEED(r, ",\"local\":");
+	read_addr(r, &leg->local);
+	NEED(r, ",\"peer\":");
+	read_addr(r, &leg->peer);
+	NEED(r, ",\"opened\":");
+	leg->opened_ns = read_clock(r);
+}
+
+static void know_ends(struct leg_ends *e, const char *text, size_t len,
+		      const struct leg_record *leg)
+{
+	e->len = 0;
+	if (len > sizeof(e->text))
+		return;
+	memcpy(e->text, text, len);
+	e->len = (uint32_t)len;
+	e->local = leg->local;
+	e->peer = leg->peer;
+	e->opened_ns = leg->opened_ns;
+}
+
+/* Lines of one connection come again and again: what was read once is compared. */
+static void read_known_ends(struct reader *r, struct leg_record *leg)
+{
+	static _Thread_local struct leg_ends cache[LEG_ENDS_KNOWN];
+	struct leg_ends *e = &cache[leg->conn % ARRAY_LEN(cache)];
+	const char *from = r->at;
+
+	if (e->len > 0 && skip_text(r, e->text, e->len)) {
+		leg->local = e->local;
+		leg->peer = e->peer;
+		leg->opened_ns = e->opened_ns;
+		return;
+	}
+	read_ends(r, leg);
+	if (!r->failed)
+		know_ends(e, from, (size_t)(r->at - from), leg);
+}
+
 static void read_leg(struct reader *r, struct leg_record *leg, struct log_tls *tls, bool is_backend)
 {
 	*leg = leg_record_none();
@@ -325,12 +378,7 @@ static void read_leg(struct reader *r, struct leg_record *leg, struct log_tls *t
 		NEED(r, ",\"reused\":");
 		leg->reused = read_bool(r);
 	}
-	NEED(r, ",\"local\":");
-	read_addr(r, &leg->local);
-	NEED(r, ",\"peer\":");
-	read_addr(r, &leg->peer);
-	NEED(r, ",\"opened\":");
-	leg->opened_ns = read_clock(r);
+	read_known_ends(r, leg);
 	if (!SKIP(r, ",\"tls\":null,\"request\":")) {
 		NEED(r, ",\"tls\":");
 		tls->is_there[is_backend] = true;

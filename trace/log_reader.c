@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "trace/log_line.h"
 
+#define READ_BYTES   (128UL * 1024) /* what stays in a cache until it is looked at */
 #define BUFFER_BYTES (LOG_LINE_MAX + 256UL * 1024)
 
 struct log_reader {
@@ -457,7 +458,7 @@ static bool read_more(struct log_reader *r)
 	r->end -= r->at;
 	r->at = 0;
 	do
-		n = read(r->fd, r->buf + r->end, BUFFER_BYTES - r->end);
+		n = read(r->fd, r->buf + r->end, MIN(BUFFER_BYTES - r->end, READ_BYTES));
 	while (n < 0 && errno == EINTR);
 	r->error = n < 0 ? errno : 0;
 	r->is_at_eof = n == 0;

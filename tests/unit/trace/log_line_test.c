@@ -96,6 +96,32 @@ Test(log_line, cut_anywhere_is_another_form)
 	}
 }
 
+/* What was read of a connection is used again only where all of it stands there again. */
+Test(log_line, ends_of_a_connection_that_is_known)
+{
+	size_t len = strlen(with_backend);
+	const char *first = strstr(with_backend, ",\"local\""), *past = strstr(first, ",\"tls\"");
+	char *line = strdup(with_backend), err[LOG_ERROR_MAX];
+	struct exchange_record known, own, other;
+	struct log_tls tls;
+
+	cr_assert(read_exactly(with_backend, len, &known, &tls));
+	expect_like_jansson(with_backend);
+	for (size_t i = (size_t)(first - with_backend); i < (size_t)(past - with_backend); i++) {
+		for (char c = '0'; c <= '9'; c++) {
+			line[i] = c;
+			if (!read_exactly(line, len, &own, &tls))
+				continue;
+			cr_assert(log_line_parse_json(line, len, &other, &tls, err), "%s", line);
+			cr_expect_eq(memcmp(&own, &other, sizeof(own)), 0, "%s", line);
+		}
+		line[i] = with_backend[i];
+		cr_assert(read_exactly(line, len, &own, &tls));
+		cr_expect_eq(memcmp(&own, &known, sizeof(own)), 0);
+	}
+	free(line);
+}
+
 static char *line_with_tls(const char *client, const char *backend)
 {
 	static const char plain[] = "\"tls\":null";
