@@ -41,7 +41,8 @@ EXCLUDED = {
     "trace_over_a_network::test_retransmission_is_attributed attribution_under_loss::*":
         (ANY, "counts every byte sent again as an exchange's: those of a handshake are nobody's"),
     "trace_when_the_proxy_dies::test_sigkill_within_an_exchange tunnel_traced::* "
-    "live_equals_offline::test_tunnel_for_longer_than_hold show::*":
+    "live_equals_offline::test_tunnel_for_longer_than_hold show::* "
+    "late_attach::test_tunnel_that_was_open late_attach::test_exchange_that_was_running":
         (ANY, "holds what the trace says against numbers of plain bytes: tls_ranges counts records"),
     "trace_agrees_with_tshark::test_comments_say_what_the_records_say "
     "segments_agree_with_tshark::test_a_traced_run*":
@@ -50,6 +51,12 @@ EXCLUDED = {
     "eviction::test_requests_that_wait_are_not_idle "
     "eviction::test_a_request_that_has_just_come_is_not_idle":
         (("client", "both"), "a client connects while the proxy is stopped: no handshake then"),
+    "beyond_max_connections::test_some_are_told_and_the_rest_wait":
+        (("client", "both"), "who waits to be accepted waits with its handshake"),
+    "held_connections::*":
+        (("client", "both"), "bounds of plain connections; backpressure and eviction have those of TLS"),
+    "floods::test_bombs":
+        (("client", "both"), "each round has a handshake, which costs more than what it measures"),
     "slow_tunnels::*":
         (ANY, "whose socket is full cannot say close_notify before it reads"),
     "stale_keep_alive::*":
