@@ -34,8 +34,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        name = item.nodeid.rpartition("/")[2].replace("test_", "", 1).replace(".py", "", 1)
-        if why := tls_mode.excluded(name):
+        file_name = item.path.stem.removeprefix("test_")
+        if why := tls_mode.excluded(f"{file_name}::{item.name}"):
             item.add_marker(pytest.mark.skip(reason=f"not over TLS: {why}"))
         if item.get_closest_marker("capture") and not capture.allowed():
             item.add_marker(pytest.mark.skip(reason="capturing packets needs root"))

@@ -15,6 +15,7 @@ from malformed_requests import BEHIND, FRAMED, HEADS
 from origin import Origin, response
 import peer as peers
 import stack
+import tls_mode
 
 GOOD = peers.request("/smuggled", ["X-Smuggled: yes"])
 CHUNKED_HEAD = peers.request("/first", ["Transfer-Encoding: chunked"], method="POST")
@@ -192,7 +193,9 @@ def test_in_the_body(shared, peer, case, begun):
     assert_refused(client, got, line, 400, "bad-request")
     assert line["client"]["request"] == [0, client.sent]
     conn = shared.backend_conn(line)
-    assert bytes(conn.received_bytes) == sent and conn.ended == "eof"
+    # Over TLS its session tickets may stand unread when the proxy leaves it.
+    assert bytes(conn.received_bytes) == sent
+    assert conn.ended == "eof" or tls_mode.BACKEND and conn.ended == "reset"
     assert line["backend"]["request"] == ([0, len(sent)] if begun else None)
     assert line["backend"]["response"] is None and line["backend"]["attempts"] == 1
     assert_moments(line, "backend_ready")
