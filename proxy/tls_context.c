@@ -208,6 +208,11 @@ static void warn(const struct tls_material *m)
 		for (size_t i = 0; i < m->keystores[k]->identity_count; i++)
 			warn_identity(m, k, &m->keystores[k]->identities[i]);
 	warn_unused(m);
+	if (cfg->proxy.backend.tls && cfg->tls.verify == CONFIG_VERIFY_FULL && m->trust == NULL &&
+	    !tls_settings_system_trusts())
+		log_warning(
+			"[tls] truststore is not set, and this system trusts nobody (its package "
+			"of CA certificates is missing): no backend will be believed");
 	if (cfg->proxy.backend.tls && cfg->tls.verify == CONFIG_VERIFY_NONE)
 		log_warning("[tls] verify = none: whoever answers for https://%s is believed",
 			    cfg->proxy.backend.authority);

@@ -31,6 +31,9 @@ bool tls_settings_apply(struct ssl_ctx_st *ctx, const struct config *cfg) MUST_C
 /* Trust what m trusts; false: no memory. */
 bool tls_settings_trust(struct ssl_ctx_st *ctx, const struct tls_material *m) MUST_CHECK;
 
+/* Is there anything in what OpenSSL takes for the system's truststore? */
+bool tls_settings_system_trusts(void);
+
 /*
  * Have ctx show identity number i of keystore number k, with its chain. False: err says why OpenSSL
  * will not.

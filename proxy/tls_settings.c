@@ -3,10 +3,15 @@
  *
  * Versions and ciphers are those of Mozilla's "intermediate" recommendation, version 5.7.
  */
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include "proxy/tls_cert.h"
 #include "proxy/tls_context_parts.h"
@@ -62,6 +67,29 @@ bool tls_settings_trust(SSL_CTX *ctx, const struct tls_material *m)
 		return SSL_CTX_set_default_verify_paths(ctx);
 	SSL_CTX_set1_cert_store(ctx, m->anchors);
 	return X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+}
+
+static const char *from_env(const char *name, const char *otherwise)
+{
+	const char *text = getenv(name);
+
+	return text != NULL ? text : otherwise;
+}
+
+bool tls_settings_system_trusts(void)
+{
+	const char *file = from_env(X509_get_default_cert_file_env(), X509_get_default_cert_file());
+	const char *path = from_env(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());
+	const struct dirent *entry;
+	bool found = access(file, R_OK) == 0;
+	DIR *dir = found ? NULL : opendir(path);
+
+	/* Certificates are found there by a hash of their names: 1d3472b9.0 */
+	while (!found && dir != NULL && (entry = readdir(dir)) != NULL)
+		found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.';
+	if (dir != NULL)
+		closedir(dir);
+	return found;
 }
 
 bool tls_settings_identity(SSL_CTX *ctx, const struct tls_material *m, size_t k, size_t i,

@@ -46,6 +46,14 @@ def der(certificate, tmp_path):
     return str(tmp_path / "der")
 
 
+def hashed(tmp_path):
+    """A folder of trusted certificates, as a system has it."""
+    name = certs.openssl("x509", "-in", certs.ca().cert, "-noout", "-hash").decode().strip()
+    (tmp_path / "certs").mkdir()
+    shutil.copy(certs.ca().cert, tmp_path / "certs" / f"{name}.0")
+    return str(tmp_path / "certs")
+
+
 def mixed(tmp_path):
     other = certs.client()
     return write(tmp_path / "mixed.pem", certs.read(certs.server().key) + certs.read(other.cert))
@@ -177,6 +185,14 @@ def test_what_is_only_worth_a_warning(tmp_path):
     assert done.returncode == 0
     assert "warning: [tls] truststore is set, but neither a backend nor clients are verified" \
         in done.stderr
+    for trusted in ({"SSL_CERT_FILE": certs.ca().cert, "SSL_CERT_DIR": "/nowhere"},
+                    {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": hashed(tmp_path)}):
+        done = run("-t", "--backend", "https://backend.example", env=trusted)
+        assert (done.returncode, done.stderr) == (0, "flowproxy: the configuration is fine\n")
+    done = run("-t", "--backend", "https://backend.example",
+               env={"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": str(tmp_path)})
+    assert done.returncode == 0
+    assert "warning: [tls] truststore is not set, and this system trusts nobody" in done.stderr
     done = run("-t", "--backend", "https://backend.example", *settings_of(verify="none"))
     assert done.returncode == 0
     assert "warning: [tls] verify = none: whoever answers for https://backend.example is believed" \
