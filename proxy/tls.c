@@ -400,8 +400,9 @@ uint64_t tls_past_off(const struct tls *t, size_t behind)
 {
 	size_t got;
 
+	/* Where nothing was read nothing ends behind where it would begin. */
 	if (t->span_count == 0)
-		return t->framing.off;
+		return next_first_off(t);
 	got = t->spans[t->span_count - 1].past_byte;
 	for (unsigned i = 0; i < t->span_count; i++)
 		if (behind + t->spans[i].past_byte >= got)
