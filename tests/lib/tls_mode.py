@@ -34,7 +34,7 @@ EXCLUDED = {
     "random_peers::* live_equals_offline::test_peers_that_misbehave_at_random system_calls_fail::* "
     "syn_data_and_copies::* capture_inputs::* captures_of_others::* analyze_behind_nat::* "
     "analyze_without_log::* http_in_packets::* damaged_inputs::* demo::* demo_tls::* "
-    "dump_opens_decrypted::* varnishtest::*":
+    "dump_opens_decrypted::* secrets_are_never_dropped::* varnishtest::*":
         (ANY, "its peers, or what it reads of packets, are plain HTTP"),
     "python_peers::* other_proxies::* load_tools::*":
         (ANY, "other programs speak for themselves: tls_peers has them over TLS"),
