@@ -86,7 +86,8 @@ static inline uint64_t conn_given_off(const struct conn *c)
 
 /*
  * A message begins, or ends, `behind` bytes before the end of what conn_read() gave last: offset of
- * its first byte, or past its last one; with TLS where the record begins, or ends, that has it.
+ * its first byte, or past its last one; with TLS where the record begins, or ends, that has it. It may
+ * begin with the last byte of the read before, but not earlier.
  */
 static inline uint64_t conn_first_off(const struct conn *c, size_t behind)
 {

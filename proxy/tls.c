@@ -335,6 +335,14 @@ static ssize_t read_failed(struct tls *t)
 	return TLS_FAILED;
 }
 
+/* The spans of the read before this one, but for where its last byte came from. */
+static void forget_spans(struct tls *t)
+{
+	if (t->span_count > 0)
+		t->before_off = t->read_base + t->spans[t->span_count - 1].first_off;
+	t->span_count = 0;
+}
+
 ssize_t tls_read(struct tls *t, char *bytes, size_t cap)
 {
 	size_t got = 0;
@@ -351,7 +359,7 @@ ssize_t tls_read(struct tls *t, char *bytes, size_t cap)
 			break;
 		}
 		if (fresh)
-			t->span_count = 0;
+			forget_spans(t);
 		fresh = false;
 		got += n;
 		note_span(t, got);
@@ -390,6 +398,8 @@ uint64_t tls_first_off(const struct tls *t, size_t behind)
 	if (t->span_count == 0 || behind == 0)
 		return next_first_off(t);
 	got = t->spans[t->span_count - 1].past_byte;
+	if (behind > got)
+		return t->before_off;
 	for (unsigned i = 0; i < t->span_count; i++)
 		if (behind + t->spans[i].past_byte > got)
 			return t->read_base + t->spans[i].first_off;

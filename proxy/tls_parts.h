@@ -43,6 +43,7 @@ struct tls {
 	uint64_t read_base;
 	struct tls_span spans[TLS_SPANS_MAX];
 	uint8_t span_count;
+	uint64_t before_off; /* of the record with the last byte of the read before */
 	enum tls_side side;
 	bool no_memory;
 	bool failed;

@@ -426,6 +426,25 @@ def test_tls_towards_a_plain_backend(origin, proxy, peer):
     assert line["end"] == "backend-tls-failed" and line["backend"]["tls"]["error"], line
 
 
+def test_cr_in_a_record_of_its_own(front):
+    """It may be an empty line's; when it is none, the request began with it."""
+    client = peers.Peer(front.address)
+    client.send(b"\r")
+    crowd.settle(front)
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.read_response().status == 400
+    line, = front.lines(1)
+    assert line["client"]["request"] == [0, client.sent]
+    client.close()
+    client = peers.Peer(front.address)
+    client.send(b"\r")
+    crowd.settle(front)
+    client.send(b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.read_response().status == 200
+    assert front.lines(2)[1]["client"]["request"] == [1, client.sent]
+    client.close()
+
+
 # ---- ends without close_notify ----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("version", VERSIONS)
