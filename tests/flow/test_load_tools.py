@@ -1,16 +1,22 @@
 """wrk, ab, siege and curl before the proxy: by their own counters nothing failed, and by the log each
-request is one line that is done."""
+request is one line that is done. And tls-load, the bench's own: it fails unless its handshakes are
+of the kind that was asked for."""
 
 import collections
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import socket
+import ssl
 import subprocess
+import threading
 
 import pytest
 
+import certs
 import log
 from origin import Origin, echo
 import stack
@@ -159,3 +165,103 @@ def test_curl_in_parallel(proxy, tmp_path):
     finally:
         backend.stop()
     backend.check()
+
+
+# ---- tls-load ----
+
+class TlsServer:
+    """Answers one request on each connection with 382 bytes, and closes."""
+
+    def __init__(self, tickets):
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.load_cert_chain(certs.server().chain, certs.server().key)
+        self.context.num_tickets = tickets
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), plain:
+                with self.context.wrap_socket(plain, server_side=True) as conn:
+                    self._answer(conn)
+
+    @staticmethod
+    def _answer(conn):
+        have = b""
+        while b"\r\n\r\n" not in have:
+            have += conn.recv(4096)
+        conn.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 382\r\n\r\n" + b"x" * 382)
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(10)
+
+
+@pytest.fixture
+def tls_server(request):
+    server = TlsServer(getattr(request, "param", 2))
+    yield server
+    server.stop()
+
+
+def tls_load(server, *options, status=0):
+    """(requests, failed, full handshakes, resumed ones, what it said on stderr)"""
+    done = subprocess.run(
+        [stack.program("tools/tls-load"), "--to", f"127.0.0.1:{server.port}", "--ca",
+         certs.ca().cert, "--seconds", "1", *options], capture_output=True, text=True, timeout=60,
+        check=False)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    result = re.search(r"^RESULT (\d+) \d+ \d+ \d+ (\d+)$", done.stdout, re.M)
+    handshakes = re.search(r"^handshakes (\d+) full, (\d+) resumed$", done.stdout, re.M)
+    return (*map(int, result.groups() + handshakes.groups()), done.stderr)
+
+
+@pytest.mark.parametrize("connections", ["1", "8"])
+def test_tls_load_resumes_all_but_the_first(tls_server, connections):
+    requests, failed, full, resumed, _ = tls_load(tls_server, "--resumed", "--connections",
+                                                  connections)
+    assert (full, failed) == (1, 0) and resumed == requests - 1 > 0
+
+
+def test_tls_load_resumes_none(tls_server):
+    requests, failed, full, resumed, _ = tls_load(tls_server, "--full", "--connections", "4")
+    assert (resumed, failed) == (0, 0) and full == requests > 0
+
+
+@pytest.mark.parametrize("tls_server", [0], indirect=True)
+def test_tls_load_fails_when_nothing_can_be_resumed(tls_server):
+    """One that gives no tickets: what was measured would not be what was asked for."""
+    *_, full, resumed, said = tls_load(tls_server, "--resumed", status=1)
+    assert resumed == 0 and full > 1
+    assert said == "tls-load: these are not the handshakes that were asked for\n"
+
+
+def test_tls_load_looks_at_the_answers(tls_server):
+    requests, failed, _, _, said = tls_load(tls_server, "--full", "--bytes", "383", status=1)
+    assert requests == 0 and failed > 0
+    assert "the first: status 200 with 382 bytes" in said
+
+
+def test_tls_load_verifies(tls_server):
+    requests, _, full, _, said = tls_load(tls_server, "--full", "--name", "wrong.invalid", status=1)
+    assert (requests, full) == (0, 0) and "certificate verify failed" in said
+
+
+def test_tls_load_through_the_proxy(backend, proxy):
+    """What it counts is what the log says of the connections."""
+    front = proxy(backend, listen=("https://127.0.0.1:0",))
+    requests, failed, full, resumed, _ = tls_load(front, "--resumed", "--post", "<x/>")
+    assert (full, failed) == (1, 0) and resumed == requests - 1 > 0
+    front.stop()
+    lines = log.read_lines(front.log_path)
+    log.check_log(lines)
+    assert len(lines) == requests
+    assert collections.Counter(line["client"]["tls"]["resumed"] for line in lines) \
+        == {False: full, True: resumed}

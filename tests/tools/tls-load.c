@@ -213,7 +213,7 @@ static bool step_silence(struct slot *s)
 		held--;
 		slot_fail(s, "a held connection was closed");
 	} else {
-		ERR_clear_error(); /* an end without close_notify is not this tool's matter */
+		ERR_clear_error();
 		slot_close(s);
 	}
 	return false;
@@ -529,6 +529,8 @@ static bool context_make(void)
 	if (ctx == NULL)
 		return false;
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	/* Lengths tell here what is whole; else OpenSSL would not resume that session any more. */
+	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_session_cache_mode(ctx,
 				       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
 	if (set.mode == MODE_RESUMED)
