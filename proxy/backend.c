@@ -210,7 +210,7 @@ static void backend_note_ranges(struct relay *r)
 	}
 	if (r->resp_begun && r->x.rec.at_us[MOMENT_BACKEND_RESPONSE_END] == MOMENT_NEVER) {
 		range_begin(&leg->response, r->resp_first);
-		range_reach(&leg->response, conn_past_off(&r->up->conn, 0));
+		range_reach(&leg->response, MAX(r->resp_first, conn_past_off(&r->up->conn, 0)));
 	}
 }
 

@@ -45,6 +45,7 @@ struct conn {
 	bool drained;      /* the last read left nothing behind */
 	bool unsure;       /* an RST may stand behind the bytes read last: conn_recheck() */
 	bool truncated;    /* TLS: its end came without a close_notify (RFC 9112 section 9.8) */
+	bool shares;       /* TLS: the tap was told that a record has bytes of several requests */
 	bool ending;       /* our direction ends when what is pending has been sent */
 	uint64_t id;
 	uint64_t opened_ns; /* CLOCK_REALTIME */

@@ -232,6 +232,8 @@ enum http_progress relay_read_head(struct relay *r, const char *bytes, size_t le
 	if (r->begun)
 		range_reach(&r->x.rec.client.request,
 			    conn_past_off(r->client, p == HTTP_DONE ? len - r->req_head.len : 0));
+	if (p == HTTP_MORE && r->begun)
+		relay_tell_shared(r, 0);
 	if (p != HTTP_MORE) {
 		size_t keep = p == HTTP_DONE ? r->req_head.len : len;
 

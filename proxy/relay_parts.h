@@ -39,6 +39,12 @@ void relay_tunnel_tell(struct relay *r);
 /* How far the client got: the 101 and what went through the tunnel on its leg. */
 void relay_tunnel_settle(struct relay *r);
 
+/*
+ * Of the bytes read last, `behind` ones belong to no request yet. Over TLS they may stand in one
+ * record with bytes that do: the tap is told that, and when it is over.
+ */
+void relay_tell_shared(struct relay *r, size_t behind);
+
 /* Bytes for the client: notes range and time, fails the exchange when the client is gone. */
 void relay_send_client(struct relay *r, const struct iovec *parts, int count);
 

@@ -103,6 +103,17 @@ static void relay_send_backend(struct relay *r, struct iovec *parts, int count)
 	relay_note_request_sent(r);
 }
 
+void relay_tell_shared(struct relay *r, size_t behind)
+{
+	struct conn *c = r->client;
+	bool shares = behind > 0;
+
+	if (LIKELY(c->tls == NULL) || (!shares && !c->shares) || !tap_active(r->w->tap))
+		return;
+	c->shares = shares;
+	tap_shared(r->w->tap, c, shares ? conn_first_off(c, behind) : UINT64_MAX);
+}
+
 /*
  * The last byte of the request was read. Bytes behind it are the next one's: the tap is told where
  * this one ends, since its end record comes much later.
@@ -113,6 +124,7 @@ static void relay_request_done(struct relay *r, size_t behind)
 
 	exchange_set_request(x, REQUEST_DONE);
 	exchange_moment(x, MOMENT_REQUEST_END, r->client_read_ns);
+	relay_tell_shared(r, behind);
 	if (behind > 0 && tap_active(r->w->tap))
 		tap_part(r->w->tap, x->rec.id, r->client, TAP_PART_CLIENT_REQUEST,
 			 x->rec.client.request.first, r->used_off, false, true);
@@ -149,6 +161,8 @@ static size_t relay_take_body(struct relay *r, char *bytes, size_t len)
 	}
 	if (p == HTTP_DONE)
 		relay_request_done(r, all - used);
+	else if (all == used)
+		relay_tell_shared(r, 0);
 	if (r->request_sent == 0 || (r->replayable && out_len + tail_len <= room)) {
 		if (!buf_append(&r->request, bytes, out_len) ||
 		    !buf_append(&r->request, tail, tail_len)) {

@@ -356,6 +356,9 @@ bool relay_response(struct relay *r)
 			tap_begin(w->tap, r->x.rec.id, up, TAP_PART_BACKEND_RESPONSE, r->resp_first,
 				  r->x.rec.attempts, w->scratch, (size_t)n);
 	}
+	/* Behind an interim response something of TLS alone may have come before this one. */
+	if (r->x.response == RESPONSE_WAIT && buf_left(&r->resp_raw) == 0)
+		r->resp_first = conn_first_off(up, (size_t)n);
 	if (r->x.response == RESPONSE_WAIT)
 		response_head(r, w->scratch, (size_t)n);
 	else

@@ -253,6 +253,14 @@ void tap_tls(struct tap *t, const struct conn *c, const struct tls_marks *m)
 		tap_add(t, TAP_TLS, &tls, sizeof(tls));
 }
 
+void tap_shared(struct tap *t, const struct conn *c, uint64_t off)
+{
+	struct tap_shared shared = {.conn = c->id, .off = off};
+
+	if (tap_active(t))
+		tap_add(t, TAP_SHARED, &shared, sizeof(shared));
+}
+
 static void put_word(char out[24], const char *word)
 {
 	size_t len = strnlen(word, 23);

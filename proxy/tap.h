@@ -55,6 +55,12 @@ void tap_tls(struct tap *t, const struct conn *c, const struct tls_marks *m);
  */
 void tap_secret(struct tap *t, const struct conn *c, const char *line, size_t len);
 
+/*
+ * What the client c has sent from off on may belong to requests that have not begun; UINT64_MAX:
+ * not any more.
+ */
+void tap_shared(struct tap *t, const struct conn *c, uint64_t off);
+
 /* head: the first bytes of the message (up to 32 are taken), may be NULL with 0. */
 void tap_begin(struct tap *t, uint64_t id, const struct conn *c, enum tap_part part, uint64_t first,
 	       uint8_t attempt, const char *head, size_t head_len);

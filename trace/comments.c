@@ -307,7 +307,8 @@ static void write_touched(struct conn *c, bool ours, const struct span *s, struc
 		if (first >= s->to)
 			return;
 		write_use(c, i, ours, s, out);
-		if (past >= s->to && past != UINT64_MAX) /* what is open may reach less far */
+		/* What is open may reach less far, and others may share a record with what is not. */
+		if (past >= s->to && past != UINT64_MAX && !c->overlaps)
 			return;
 	}
 }

@@ -38,7 +38,9 @@ struct conn {
 	uint64_t number;
 	struct addr local;
 	struct addr peer;
-	uint64_t opened_ns; /* 0: not told (a connection that only a try names) */
+	uint64_t opened_ns;  /* 0: not told (a connection that only a try names) */
+	uint64_t untold_off; /* the peer's bytes from there on may be of exchanges yet to begin: one
+				more than their offset; 0: none */
 	uint64_t told_past
 		[2]; /* bytes below are accounted for: [true] that we sent, [false] the peer */
 	uint32_t last_nth; /* of the exchanges told so far */
@@ -108,6 +110,8 @@ uint64_t conn_told_past(const struct conn *c, bool ours);
 /* Are the bytes below past accounted for? */
 static inline bool conn_has_told(const struct conn *c, bool ours, uint64_t past)
 {
+	if (UNLIKELY(c->untold_off != 0) && !ours && past >= c->untold_off && !c->closed)
+		return false;
 	return past <= c->told_past[ours] || past <= conn_told_past(c, ours);
 }
 

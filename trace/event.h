@@ -66,6 +66,7 @@ enum tap_type {
 	TAP_SECRET,
 	TAP_BUSY,
 	TAP_TLS,
+	TAP_SHARED,
 	/* from the tracer */
 	TAP_ATTACH = 64,
 	TAP_READY,
@@ -217,6 +218,16 @@ struct tap_secret {
 	uint32_t zero;
 };
 
+/*
+ * TLS: a record that brought the end of one request has bytes behind it. What the client sent from
+ * off on may belong to exchanges that have not begun; UINT64_MAX: not any more.
+ */
+struct tap_shared {
+	struct tap_record r;
+	uint64_t conn;
+	uint64_t off;
+};
+
 struct tap_close {
 	struct tap_record r;
 	uint64_t conn;
@@ -263,7 +274,8 @@ _Static_assert(sizeof(struct tap_open) % 8 == 0 && sizeof(struct tap_endpoint) %
 		       sizeof(struct tap_progress) % 8 == 0 &&
 		       sizeof(struct tap_part_known) % 8 == 0 && sizeof(struct tap_end) % 8 == 0 &&
 		       sizeof(struct tap_tls) % 8 == 0 && sizeof(struct tap_secret) % 8 == 0 &&
-		       sizeof(struct tap_close) % 8 == 0 && sizeof(struct try_record) % 8 == 0 &&
+		       sizeof(struct tap_shared) % 8 == 0 && sizeof(struct tap_close) % 8 == 0 &&
+		       sizeof(struct try_record) % 8 == 0 &&
 		       offsetof(struct exchange_record, tries) % 8 == 0,
 	       "records stay aligned");
 

@@ -412,6 +412,16 @@ bool ledger_tls(struct ledger *l, uint32_t run, uint64_t conn, const struct tls_
 	return true;
 }
 
+void ledger_shared(struct ledger *l, uint32_t run, const struct tap_shared *s)
+{
+	struct conn *c = map_get(&l->conns, run, s->conn);
+
+	if (c == NULL)
+		return;
+	c->untold_off = s->off == UINT64_MAX ? 0 : s->off + 1;
+	c->overlaps = true;
+}
+
 void ledger_sent(struct ledger *l, uint32_t run, uint64_t conn, uint64_t past)
 {
 	struct conn *c = map_get(&l->conns, run, conn);

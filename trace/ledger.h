@@ -40,6 +40,8 @@ void ledger_part(struct ledger *l, uint32_t run, const struct tap_part_known *p)
  * The handshake of that connection, told once or many times alike: its bytes belong to no exchange.
  * False: no memory.
  */
+/* What may be of exchanges that have not begun is not told, whatever else was. */
+void ledger_shared(struct ledger *l, uint32_t run, const struct tap_shared *s);
 bool ledger_tls(struct ledger *l, uint32_t run, uint64_t conn,
 		const struct tls_marks *marks) MUST_CHECK;
 /* What we sent below past is accounted for. */

@@ -111,6 +111,13 @@ static void on_open(void *arg, const struct tap_message *m, const struct tap_ope
 		anchoring_open(l->anchoring, conn, m->worker, r->live != 0);
 }
 
+static void on_shared(void *arg, const struct tap_message *m, const struct tap_shared *r)
+{
+	struct live *l = arg;
+
+	ledger_shared(correlate_ledger(pipeline_correlate(l->pipeline)), m->run, r);
+}
+
 static void on_tls(void *arg, const struct tap_message *m, const struct tap_tls *r)
 {
 	struct live *l = arg;
@@ -336,6 +343,7 @@ static bool start(struct live *l)
 					.endpoint = on_endpoint,
 					.open = on_open,
 					.tls = on_tls,
+					.shared = on_shared,
 					.position = on_position,
 					.begin = on_begin,
 					.progress = on_progress,

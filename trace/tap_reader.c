@@ -230,6 +230,20 @@ static const char *read_secret(struct cursor *body, const struct tap_message *m,
 	return NULL;
 }
 
+static const char *read_shared(struct cursor *body, const struct tap_message *m,
+			       const struct tap_calls *calls)
+{
+	struct tap_shared r;
+
+	if (!take(body, &r, sizeof(r)))
+		return too_short;
+	if (r.conn == 0 || (r.off >= BYTE_RANGE_NONE / 4 && r.off != UINT64_MAX))
+		return "shared bytes of no connection";
+	if (calls->shared != NULL)
+		calls->shared(calls->arg, m, &r);
+	return NULL;
+}
+
 static const char *read_endpoint(struct cursor *body, const struct tap_message *m,
 				 const struct tap_calls *calls)
 {
@@ -294,6 +308,8 @@ static const char *read_record(uint16_t type, struct cursor *body, const struct 
 		return read_endpoint(body, m, calls);
 	case TAP_OPEN:
 		return read_open(body, m, calls);
+	case TAP_SHARED:
+		return read_shared(body, m, calls);
 	case TAP_TLS:
 		return read_tls(body, m, calls);
 	case TAP_POSITION:

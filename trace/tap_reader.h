@@ -21,6 +21,7 @@ struct tap_calls {
 	void (*endpoint)(void *arg, const struct tap_message *m, const struct tap_endpoint *r);
 	void (*open)(void *arg, const struct tap_message *m, const struct tap_open *r);
 	void (*tls)(void *arg, const struct tap_message *m, const struct tap_tls *r);
+	void (*shared)(void *arg, const struct tap_message *m, const struct tap_shared *r);
 	void (*position)(void *arg, const struct tap_message *m, const struct tap_position *r);
 	void (*begin)(void *arg, const struct tap_message *m, const struct tap_begin *r);
 	void (*progress)(void *arg, const struct tap_message *m, const struct tap_progress *r);

@@ -40,6 +40,12 @@ static void on_tls(void *arg, const struct tap_message *m, const struct tap_tls 
 	ledger_sent(correlate_ledger(c), m->run, r->conn, r->sent_off);
 }
 
+static void on_shared(void *arg, const struct tap_message *m, const struct tap_shared *r)
+{
+	(void)arg;
+	ledger_shared(correlate_ledger(c), m->run, r);
+}
+
 static void on_position(void *arg, const struct tap_message *m, const struct tap_position *r)
 {
 	(void)arg;
@@ -147,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct anchoring_calls asking = {.ask = on_asked, .anchored = on_asked};
 	const struct tap_calls calls = {.open = on_open,
 					.tls = on_tls,
+					.shared = on_shared,
 					.position = on_position,
 					.begin = on_begin,
 					.progress = on_progress,

@@ -44,9 +44,6 @@ EXCLUDED = {
     "live_equals_offline::test_tunnel_for_longer_than_hold show::* "
     "late_attach::test_tunnel_that_was_open late_attach::test_exchange_that_was_running":
         (ANY, "holds what the trace says against numbers of plain bytes: tls_ranges counts records"),
-    "trace_agrees_with_tshark::test_comments_say_what_the_records_say "
-    "segments_agree_with_tshark::test_a_traced_run*":
-        (("client", "both"), "pipelined requests share a record: comments name the first one only"),
     # ---- what is shown with the help of the kernel, below TLS
     "eviction::test_requests_that_wait_are_not_idle "
     "eviction::test_a_request_that_has_just_come_is_not_idle":

@@ -80,6 +80,21 @@ Test(tap, a_tracer_that_attaches_is_told_of_every_connection)
 	free(conns);
 }
 
+Test(tap, a_record_with_several_requests)
+{
+	struct conn c = {.id = 7};
+	struct tap_shared shared;
+	struct rig rig;
+
+	rig_start_attached(&rig);
+	tap_shared(rig.tap, &c, 500);
+	rig_run_until(&rig, sizeof(shared));
+	tap_peer_take(&rig.peer, TAP_SHARED, &shared, sizeof(shared));
+	cr_expect_eq(shared.conn, 7);
+	cr_expect_eq(shared.off, 500);
+	rig_stop(&rig);
+}
+
 static void expect_tls(struct rig *rig, uint64_t conn)
 {
 	struct tap_tls tls;

@@ -255,6 +255,41 @@ Test(dump, packet_waits_until_its_bytes_are_told_and_all_behind_it_too)
 	bench_fini(&b);
 }
 
+static void share(struct bench *b, uint64_t off)
+{
+	struct tap_shared r = {.conn = 1, .off = off};
+
+	ledger_shared(correlate_ledger(b->t.c), RUN, &r);
+}
+
+/* Over TLS the packet waits until all requests of its one record have begun, and names them all. */
+Test(dump, requests_that_share_a_record_are_all_named)
+{
+	struct wire w = wire_client(40000);
+	struct bench b;
+
+	bench_init(&b, &usual);
+	open_client(&b, &w);
+	put_handshake(&b.t, &w, 0);
+	pass(&b, &w, 100, 0, 311);
+	begin(&b, 1, 1, TAP_PART_CLIENT_REQUEST, 0);
+	share(&b, 0);
+	know(&b, 1, TAP_PART_CLIENT_REQUEST, 0, 311);
+	end(&b, &w, 1, 1, (struct byte_range){0, 311}, (struct byte_range){0, 50});
+	dump_release(b.d, at(1000));
+	cr_expect_eq(written(&b), 0);
+	begin(&b, 2, 2, TAP_PART_CLIENT_REQUEST, 0);
+	dump_release(b.d, at(1000));
+	cr_expect_eq(written(&b), 0);
+	share(&b, UINT64_MAX);
+	dump_release(b.d, at(1000));
+	cr_assert_eq(written(&b), 1);
+	expect_comment(&b, 0, 0, "req=0000000000000001 leg=client part=request off=0-311 of 311");
+	expect_comment(&b, 0, 1, "req=0000000000000002 leg=client part=request off=0-311");
+	cr_expect_eq(uncommented(&b), 0);
+	bench_fini(&b);
+}
+
 Test(dump, length_is_said_when_it_is_known)
 {
 	struct wire w = wire_client(40000);

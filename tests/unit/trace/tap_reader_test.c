@@ -24,6 +24,7 @@ struct heard {
 	struct tap_endpoint endpoint;
 	struct tap_open open;
 	struct tap_tls tls;
+	struct tap_shared shared;
 	struct tap_position position;
 	struct tap_begin begin;
 	struct tap_progress progress;
@@ -56,6 +57,7 @@ HEAR(clock, 'k', tap_clock)
 HEAR(endpoint, 'e', tap_endpoint)
 HEAR(open, 'o', tap_open)
 HEAR(tls, 't', tap_tls)
+HEAR(shared, 's', tap_shared)
 HEAR(position, 'p', tap_position)
 HEAR(begin, 'b', tap_begin)
 HEAR(progress, 'g', tap_progress)
@@ -98,6 +100,7 @@ static struct heard *hearer(void)
 				      .endpoint = on_endpoint,
 				      .open = on_open,
 				      .tls = on_tls,
+				      .shared = on_shared,
 				      .position = on_position,
 				      .begin = on_begin,
 				      .progress = on_progress,
@@ -211,6 +214,7 @@ Test(tap_reader, every_record_in_order)
 	struct tap_endpoint endpoint = {.addr = local, .leg = TAP_BACKEND, .named = 1, .last = 1};
 	struct tap_open open = {.conn = 3, .opened_ns = 8, .local = local, .peer = peer};
 	struct tap_tls tls = {.conn = 3, .sent_off = 1900, .tls = marks()};
+	struct tap_shared shared = {.conn = 3, .off = 1900};
 	struct tap_position position = {.conn = 3, .sent_off = 10, .read_off = 11, .drained = 1};
 	struct tap_begin begin = {.id = 9, .conn = 3, .first = 12, .part = TAP_PART_CLIENT_REQUEST};
 	struct tap_progress progress = {.id = 9, .conn = 3, .first = 12, .past = 20};
@@ -228,6 +232,7 @@ Test(tap_reader, every_record_in_order)
 	add(&m, TAP_ENDPOINT, &endpoint, sizeof(endpoint));
 	add(&m, TAP_OPEN, &open, sizeof(open));
 	add(&m, TAP_TLS, &tls, sizeof(tls));
+	add(&m, TAP_SHARED, &shared, sizeof(shared));
 	add(&m, TAP_POSITION, &position, sizeof(position));
 	add(&m, TAP_BEGIN, &begin, sizeof(begin));
 	add(&m, TAP_PROGRESS, &progress, sizeof(progress));
@@ -236,7 +241,7 @@ Test(tap_reader, every_record_in_order)
 	add(&m, TAP_CLOSE, &close, sizeof(close));
 	add(&m, TAP_BUSY, &busy, sizeof(busy));
 	cr_expect_null(read_it(&m, h, &mono_ns));
-	cr_expect_str_eq(h->order, "hkeotpbgaxcy");
+	cr_expect_str_eq(h->order, "hkeotspbgaxcy");
 	cr_expect_eq(mono_ns, 1000 + m.len - sizeof(busy));
 	cr_expect_eq(h->head.run, 0x5d2c);
 	cr_expect_eq(h->head.worker, 2);
@@ -246,6 +251,7 @@ Test(tap_reader, every_record_in_order)
 	cr_expect_eq(memcmp(&h->endpoint, &endpoint, sizeof(endpoint)), 0);
 	cr_expect_eq(memcmp(&h->open, &open, sizeof(open)), 0);
 	cr_expect_eq(memcmp(&h->tls, &tls, sizeof(tls)), 0);
+	cr_expect_eq(memcmp(&h->shared, &shared, sizeof(shared)), 0);
 	cr_expect_eq(memcmp(&h->position, &position, sizeof(position)), 0);
 	cr_expect_eq(memcmp(&h->begin, &begin, sizeof(begin)), 0);
 	cr_expect_eq(memcmp(&h->progress, &progress, sizeof(progress)), 0);
