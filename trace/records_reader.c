@@ -10,35 +10,34 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "trace/json_tree.h"
 #include "trace/tls_finding.h"
 
 #define READ_BYTES (256u << 10)
 
 /* ---- members ---- */
 
-static uint64_t get_u64(const json_t *o, const char *key)
+static uint64_t get_u64(const struct json_node *o, const char *key)
 {
-	const json_t *v = json_object_get(o, key);
+	int64_t v = json_tree_integer(json_tree_get(o, key));
 
-	return json_is_integer(v) && json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v)
-							       : 0;
+	return v > 0 ? (uint64_t)v : 0;
 }
 
-static int64_t get_i64(const json_t *o, const char *key, int64_t missing)
+static int64_t get_i64(const struct json_node *o, const char *key, int64_t missing)
 {
-	const json_t *v = json_object_get(o, key);
+	const struct json_node *v = json_tree_get(o, key);
 
-	return json_is_integer(v) ? json_integer_value(v) : missing;
+	return json_tree_is(v, JSON_TREE_INTEGER) ? v->integer : missing;
 }
 
-static uint32_t get_frame(const json_t *o, const char *key)
+static uint32_t get_frame(const struct json_node *o, const char *key)
 {
 	uint64_t frame = get_u64(o, key);
 
@@ -46,69 +45,67 @@ static uint32_t get_frame(const json_t *o, const char *key)
 }
 
 /* False when it is no string or longer than cap - 1. */
-static bool get_word(const json_t *o, const char *key, char *out, size_t cap)
+static bool get_word(const struct json_node *o, const char *key, char *out, size_t cap)
 {
-	const json_t *v = json_object_get(o, key);
-	size_t len = json_string_length(v);
+	const struct json_node *v = json_tree_get(o, key);
 
 	out[0] = '\0';
-	if (!json_is_string(v) || len >= cap)
+	if (!json_tree_is(v, JSON_TREE_STRING) || v->len >= cap)
 		return false;
-	memcpy(out, json_string_value(v), len);
-	out[len] = '\0';
+	memcpy(out, v->text, v->len);
+	out[v->len] = '\0';
 	return true;
 }
 
 /* A copy; bytes behind a NUL are left out. */
-static char *get_text(const json_t *o, const char *key)
+static char *get_text(const struct json_node *o, const char *key)
 {
-	const char *v = json_string_value(json_object_get(o, key));
+	const struct json_node *v = json_tree_get(o, key);
 
-	return v != NULL ? strdup(v) : NULL;
+	return json_tree_is(v, JSON_TREE_STRING) ? strndup(v->text, v->len) : NULL;
 }
 
 /* A string's text, another value as JSON; NULL when there is nothing in it. */
-static char *get_value(const json_t *o, const char *key)
+static char *get_value(const struct json_node *o, const char *key)
 {
-	const json_t *v = json_object_get(o, key);
+	const struct json_node *v = json_tree_get(o, key);
 
-	if (json_is_string(v))
+	if (json_tree_is(v, JSON_TREE_STRING))
 		return get_text(o, key);
-	if (v == NULL || json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0) ||
-	    (json_is_array(v) && json_array_size(v) == 0))
+	if (v == NULL || v->type == JSON_TREE_NULL ||
+	    (v->type >= JSON_TREE_ARRAY && v->first == NULL))
 		return NULL;
-	return json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+	return json_tree_text(v);
 }
 
-static uint64_t get_clock(const json_t *o, const char *key)
+static uint64_t get_clock(const struct json_node *o, const char *key)
 {
-	const json_t *v = json_object_get(o, key);
+	const struct json_node *v = json_tree_get(o, key);
 	uint64_t ns = 0;
 
-	if (!json_is_string(v) || !clock_parse(json_string_value(v), json_string_length(v), &ns))
+	if (!json_tree_is(v, JSON_TREE_STRING) || !clock_parse(v->text, v->len, &ns))
 		return 0;
 	return ns;
 }
 
-static void get_addr(const json_t *o, const char *key, struct addr *a)
+static void get_addr(const struct json_node *o, const char *key, struct addr *a)
 {
-	const json_t *v = json_object_get(o, key);
+	const struct json_node *v = json_tree_get(o, key);
 
-	if (!json_is_string(v) || !addr_parse(json_string_value(v), json_string_length(v), a))
+	if (!json_tree_is(v, JSON_TREE_STRING) || !addr_parse(v->text, v->len, a))
 		memset(a, 0, sizeof(*a));
 }
 
 /* Ascending frame numbers; others are left out, so that the list may be searched. False: no memory. */
-static bool get_frames(const json_t *o, const char *key, struct frame_list *out)
+static bool get_frames(const struct json_node *o, const char *key, struct frame_list *out)
 {
-	const json_t *list = json_object_get(o, key);
-	const json_t *v;
+	const struct json_node *v = json_tree_get(o, key);
 	uint32_t newest = 0;
-	size_t i;
 
-	json_array_foreach(list, i, v)
-	{
-		json_int_t frame = json_integer_value(v);
+	if (!json_tree_is(v, JSON_TREE_ARRAY))
+		return true;
+	for (v = v->first; v != NULL; v = v->next) {
+		int64_t frame = json_tree_integer(v);
 
 		if (frame > newest && frame <= UINT32_MAX) {
 			newest = (uint32_t)frame;
@@ -146,9 +143,9 @@ static void leg_fini(struct row_leg *l)
 
 /* These answer false when memory ran out. */
 
-static bool parse_part(const json_t *leg, const char *key, struct row_part *out)
+static bool parse_part(const struct json_node *leg, const char *key, struct row_part *out)
 {
-	const json_t *o = json_object_get(leg, key);
+	const struct json_node *o = json_tree_get(leg, key);
 
 	out->seq = get_u64(o, "seq");
 	out->len = get_u64(o, "len");
@@ -164,16 +161,16 @@ static bool parse_part(const json_t *leg, const char *key, struct row_part *out)
 	       get_frames(o, "retransmitted_in", &out->retransmitted_in);
 }
 
-static bool parse_handshake(const json_t *leg, struct row_handshake *out)
+static bool parse_handshake(const struct json_node *leg, struct row_handshake *out)
 {
-	const json_t *o = json_object_get(leg, "handshake");
+	const struct json_node *o = json_tree_get(leg, "handshake");
 
-	out->there = json_is_object(o);
+	out->there = json_tree_is(o, JSON_TREE_OBJECT);
 	out->us = get_i64(o, "us", -1);
 	return get_frames(o, "frames", &out->frames);
 }
 
-static uint16_t get_tls_version(const json_t *o)
+static uint16_t get_tls_version(const struct json_node *o)
 {
 	static const uint16_t versions[] = {TLS_VERSION_12, TLS_VERSION_13};
 	char word[ROW_WORD_MAX];
@@ -185,17 +182,17 @@ static uint16_t get_tls_version(const json_t *o)
 	return 0;
 }
 
-static bool parse_tls(const json_t *leg, struct row_tls *out)
+static bool parse_tls(const struct json_node *leg, struct row_tls *out)
 {
-	const json_t *o = json_object_get(leg, "tls");
+	const struct json_node *o = json_tree_get(leg, "tls");
 
-	out->there = json_is_object(o);
+	out->there = json_tree_is(o, JSON_TREE_OBJECT);
 	out->version = get_tls_version(o);
-	out->resumed = json_is_true(json_object_get(o, "resumed"));
-	out->failed = json_is_true(json_object_get(o, "failed"));
+	out->resumed = json_tree_is(json_tree_get(o, "resumed"), JSON_TREE_TRUE);
+	out->failed = json_tree_is(json_tree_get(o, "failed"), JSON_TREE_TRUE);
 	out->us = get_i64(o, "us", -1);
 	for (int i = 0; i < TLS_MARK_COUNT; i++) {
-		const json_t *message = json_object_get(o, tls_mark_word(i));
+		const struct json_node *message = json_tree_get(o, tls_mark_word(i));
 
 		out->at[i].us = get_i64(message, "us", -1);
 		if (!get_frames(message, "frames", &out->at[i].frames))
@@ -204,18 +201,19 @@ static bool parse_tls(const json_t *leg, struct row_tls *out)
 	return true;
 }
 
-static bool parse_close(const json_t *leg, struct row_close *out)
+static bool parse_close(const struct json_node *leg, struct row_close *out)
 {
-	const json_t *o = json_object_get(leg, "close");
+	const struct json_node *o = json_tree_get(leg, "close");
 
-	out->there = json_is_object(o) && get_word(o, "by", out->by, sizeof(out->by)) &&
+	out->there = json_tree_is(o, JSON_TREE_OBJECT) &&
+		     get_word(o, "by", out->by, sizeof(out->by)) &&
 		     get_word(o, "how", out->how, sizeof(out->how));
 	return get_frames(o, "frames", &out->frames);
 }
 
-static bool parse_parts(const json_t *leg, struct row_part parts[PART_KINDS])
+static bool parse_parts(const struct json_node *leg, struct row_part parts[PART_KINDS])
 {
-	const json_t *tunnel = json_object_get(leg, "tunnel");
+	const struct json_node *tunnel = json_tree_get(leg, "tunnel");
 
 	return parse_part(leg, "request", &parts[PART_REQUEST]) &&
 	       parse_part(leg, "interim", &parts[PART_INTERIM]) &&
@@ -224,24 +222,31 @@ static bool parse_parts(const json_t *leg, struct row_part parts[PART_KINDS])
 	       parse_part(tunnel, "down", &parts[PART_TUNNEL_DOWN]);
 }
 
-/* A word that is none of ours, or too long for one, is left out. */
-static bool parse_labels(const json_t *leg, struct row_leg *out)
+static bool is_label(const char *word, size_t len)
 {
-	json_t *labels = json_object_get(leg, "labels"), *v;
-	const char *word;
+	if (len == 0 || len >= ROW_WORD_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((word[i] < 'a' || word[i] > 'z') && word[i] != '-')
+			return false;
+	return true;
+}
 
-	json_object_foreach(labels, word, v)
-	{
+/* A word that is none of ours, or too long for one, is left out. */
+static bool parse_labels(const struct json_node *leg, struct row_leg *out)
+{
+	const struct json_node *v = json_tree_get(leg, "labels");
+
+	if (!json_tree_is(v, JSON_TREE_OBJECT))
+		return true;
+	for (v = v->first; v != NULL && out->label_count < ROW_LABELS_MAX; v = v->next) {
 		struct row_label *l = &out->labels[out->label_count];
-		size_t len = strlen(word);
 
-		if (out->label_count == ROW_LABELS_MAX)
-			return true;
-		if (len == 0 || len >= sizeof(l->word) ||
-		    strspn(word, "abcdefghijklmnopqrstuvwxyz-") < len)
+		if (!is_label(v->key, v->key_len))
 			continue;
 		out->label_count++;
-		memcpy(l->word, word, len + 1);
+		memcpy(l->word, v->key, v->key_len);
+		l->word[v->key_len] = '\0';
 		l->count = get_u64(v, "count");
 		if (!get_frames(v, "frames", &l->frames))
 			return false;
@@ -249,16 +254,16 @@ static bool parse_labels(const json_t *leg, struct row_leg *out)
 	return true;
 }
 
-static bool parse_leg(json_t *o, struct row_leg *out)
+static bool parse_leg(const struct json_node *o, struct row_leg *out)
 {
 	out->stream = -1;
-	out->there = json_is_object(o);
+	out->there = json_tree_is(o, JSON_TREE_OBJECT);
 	if (!out->there)
 		return true;
 	out->conn = get_u64(o, "conn");
 	out->nth = get_u64(o, "nth");
 	out->attempts = get_u64(o, "attempts");
-	out->reused = json_is_true(json_object_get(o, "reused"));
+	out->reused = json_tree_is(json_tree_get(o, "reused"), JSON_TREE_TRUE);
 	out->stream = get_i64(o, "stream", -1);
 	(void)get_word(o, "anchor", out->anchor, sizeof(out->anchor));
 	(void)get_word(o, "end", out->end, sizeof(out->end));
@@ -266,13 +271,12 @@ static bool parse_leg(json_t *o, struct row_leg *out)
 	       parse_parts(o, out->part) && parse_labels(o, out) && parse_close(o, &out->close);
 }
 
-static bool parse_tries(const json_t *backend, struct flow_row *row)
+static bool parse_tries(const struct json_node *backend, struct flow_row *row)
 {
-	const json_t *tries = json_object_get(backend, "tries");
+	const struct json_node *v = json_tree_first(json_tree_get(backend, "tries"));
 
-	row->tries_count = (unsigned)MIN(json_array_size(tries), (size_t)ROW_TRIES_MAX);
-	for (unsigned i = 0; i < row->tries_count; i++)
-		if (!parse_leg(json_array_get(tries, i), &row->tries[i]))
+	for (; v != NULL && row->tries_count < ROW_TRIES_MAX; v = v->next)
+		if (!parse_leg(v, &row->tries[row->tries_count++]))
 			return false;
 	return true;
 }
@@ -285,20 +289,15 @@ static bool refuse(char err[ROW_ERROR_MAX], const char *why)
 	return false;
 }
 
-/* The line's object, or NULL. */
-static json_t *load_object(const char *line, size_t len, char err[ROW_ERROR_MAX])
+/* The line is an object. */
+static bool load_object(struct json_tree *t, const char *line, size_t len, char err[ROW_ERROR_MAX])
 {
-	json_error_t error;
-	json_t *o = json_loadb(line, len, JSON_ALLOW_NUL, &error);
-
-	if (o == NULL)
-		snprintf(err, ROW_ERROR_MAX, "not JSON: %s", error.text);
-	else if (!json_is_object(o))
-		snprintf(err, ROW_ERROR_MAX, "not a JSON object");
-	else
-		return o;
-	json_decref(o);
-	return NULL;
+	if (!json_tree_read(t, line, len, err))
+		return false;
+	if (json_tree_is(t->root, JSON_TREE_OBJECT))
+		return true;
+	json_tree_free(t);
+	return refuse(err, "not a JSON object");
 }
 
 static bool is_id(const char *id)
@@ -306,16 +305,16 @@ static bool is_id(const char *id)
 	return id[0] != '\0' && strspn(id, "0123456789abcdef") == strlen(id);
 }
 
-static int64_t get_us(const json_t *o, const char *key)
+static int64_t get_us(const struct json_node *o, const char *key)
 {
 	int64_t us = get_i64(o, key, PHASE_UNKNOWN);
 
 	return us >= 0 ? us : PHASE_UNKNOWN;
 }
 
-static void parse_phases(const json_t *o, struct flow_row *row)
+static void parse_phases(const struct json_node *o, struct flow_row *row)
 {
-	const json_t *p = json_object_get(o, "phases_us");
+	const struct json_node *p = json_tree_get(o, "phases_us");
 
 	row->total_us = get_us(p, "total");
 	for (int i = 0; i < PHASES; i++) {
@@ -323,9 +322,9 @@ static void parse_phases(const json_t *o, struct flow_row *row)
 		if (row->phases_us[i] == PHASE_UNKNOWN)
 			row->total_us = PHASE_UNKNOWN;
 	}
-	p = json_object_get(o, "lost_us");
+	p = json_tree_get(o, "lost_us");
 	for (int i = 0; i < PHASES; i++) {
-		const json_t *lost = json_object_get(p, phase_word((enum phase)i));
+		const struct json_node *lost = json_tree_get(p, phase_word((enum phase)i));
 
 		for (unsigned kind = 0; kind < WAIT_KINDS; kind++)
 			row->lost_us[i][kind] = get_i64(lost, wait_word(kind), 0);
@@ -347,12 +346,14 @@ void flow_row_fini(struct flow_row *row)
 
 bool flow_row_parse(const char *line, size_t len, struct flow_row *row, char err[ROW_ERROR_MAX])
 {
-	json_t *o = load_object(line, len, err);
+	const struct json_node *o;
+	struct json_tree tree;
 	bool fine, room = true;
 
 	flow_row_fini(row);
-	if (o == NULL)
+	if (!load_object(&tree, line, len, err))
 		return false;
+	o = tree.root;
 	fine = get_word(o, "id", row->id, sizeof(row->id)) && is_id(row->id);
 	if (fine) {
 		(void)get_word(o, "run", row->run, sizeof(row->run));
@@ -360,16 +361,16 @@ bool flow_row_parse(const char *line, size_t len, struct flow_row *row, char err
 		row->dump = get_text(o, "dump");
 		row->start_ns = get_clock(o, "start");
 		row->status = (unsigned)MIN(get_u64(o, "status"), 999);
-		room = parse_leg(json_object_get(o, "client"), &row->client) &&
-		       parse_leg(json_object_get(o, "backend"), &row->backend) &&
-		       parse_tries(json_object_get(o, "backend"), row);
+		room = parse_leg(json_tree_get(o, "client"), &row->client) &&
+		       parse_leg(json_tree_get(o, "backend"), &row->backend) &&
+		       parse_tries(json_tree_get(o, "backend"), row);
 		parse_phases(o, row);
 		row->phases_why = get_text(o, "phases_why");
 		row->overlap = get_value(o, "overlap");
 		row->verdict = get_value(o, "verdict");
 		row->drops = get_u64(o, "drops");
 	}
-	json_decref(o);
+	json_tree_free(&tree);
 	if (fine && room)
 		return true;
 	flow_row_fini(row);
@@ -387,13 +388,15 @@ void conn_row_fini(struct conn_row *row)
 
 bool conn_row_parse(const char *line, size_t len, struct conn_row *row, char err[ROW_ERROR_MAX])
 {
-	json_t *o = load_object(line, len, err);
+	const struct json_node *o;
+	struct json_tree tree;
 	char leg[ROW_WORD_MAX];
 	bool fine, room = true;
 
 	conn_row_fini(row);
-	if (o == NULL)
+	if (!load_object(&tree, line, len, err))
 		return false;
+	o = tree.root;
 	fine = get_word(o, "leg", leg, sizeof(leg)) &&
 	       (strcmp(leg, "client") == 0 || strcmp(leg, "backend") == 0);
 	if (fine) {
@@ -410,7 +413,7 @@ bool conn_row_parse(const char *line, size_t len, struct conn_row *row, char err
 		       parse_close(o, &row->close);
 		row->exchanges = get_u64(o, "exchanges");
 	}
-	json_decref(o);
+	json_tree_free(&tree);
 	if (fine && room)
 		return true;
 	conn_row_fini(row);
@@ -418,18 +421,14 @@ bool conn_row_parse(const char *line, size_t len, struct conn_row *row, char err
 }
 
 /* The last moment that came, in microseconds since start. */
-static uint64_t last_moment_us(const json_t *o)
+static uint64_t last_moment_us(const struct json_node *o)
 {
-	json_t *at = json_object_get(o, "at_us");
+	const struct json_node *v = json_tree_first(json_tree_get(o, "at_us"));
 	uint64_t last = 0;
-	const char *key;
-	json_t *v;
 
-	json_object_foreach(at, key, v)
-	{
-		if (json_integer_value(v) > 0)
-			last = MAX(last, (uint64_t)json_integer_value(v));
-	}
+	for (; v != NULL; v = v->next)
+		if (json_tree_integer(v) > 0)
+			last = MAX(last, (uint64_t)json_tree_integer(v));
 	return last;
 }
 
@@ -446,12 +445,14 @@ void proxy_row_fini(struct proxy_row *row)
 
 bool proxy_row_parse(const char *line, size_t len, struct proxy_row *row, char err[ROW_ERROR_MAX])
 {
-	json_t *o = load_object(line, len, err);
+	const struct json_node *o;
+	struct json_tree tree;
 	bool fine;
 
 	proxy_row_fini(row);
-	if (o == NULL)
+	if (!load_object(&tree, line, len, err))
 		return false;
+	o = tree.root;
 	fine = get_word(o, "id", row->id, sizeof(row->id)) && is_id(row->id);
 	if (fine) {
 		(void)get_word(o, "run", row->run, sizeof(row->run));
@@ -462,9 +463,9 @@ bool proxy_row_parse(const char *line, size_t len, struct proxy_row *row, char e
 		row->version = get_text(o, "version");
 		row->host = get_text(o, "host");
 		row->request_id = get_text(o, "request_id");
-		row->soap_action = get_text(json_object_get(o, "soap"), "action");
+		row->soap_action = get_text(json_tree_get(o, "soap"), "action");
 	}
-	json_decref(o);
+	json_tree_free(&tree);
 	if (!fine)
 		proxy_row_fini(row);
 	return fine || refuse(err, "no \"id\" of hexadecimal digits in it");
