@@ -559,7 +559,7 @@ uint64_t finding_first_ns(const struct finding *e)
 	for (unsigned i = 0; i < ARRAY_LEN(legs); i++) {
 		for (unsigned kind = 0; kind < PART_KINDS; kind++) {
 			const struct part_finding *p = &legs[i]->part[kind];
-			uint64_t ns = p->exists ? p->seen.first_ns : 0;
+			uint64_t ns = p->exists ? p->seen.begun_ns : 0;
 
 			if (ns != 0 && (first_ns == 0 || ns < first_ns))
 				first_ns = ns;

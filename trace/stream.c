@@ -451,6 +451,8 @@ static void query_carried(const struct stream *s, uint64_t first, uint64_t past,
 			continue;
 		out->missing_bytes -= MIN(past, mark_past(m)) - MAX(first, m->pos);
 		out->known &= frame_list_add(&out->carried, m->frame);
+		if (out->begun_ns == 0 || m->ts_ns < out->begun_ns)
+			out->begun_ns = m->ts_ns;
 		if (m->pos <= first) {
 			out->first_frame = m->frame;
 			out->first_ns = m->ts_ns;

@@ -136,6 +136,28 @@ Test(correlate_labels, a_syn_sent_again_is_the_first_exchanges)
 }
 
 /* What comes after an exchange has settled is not counted. */
+/* The network lost the request's first segment: what came behind it is in the request's time too. */
+Test(correlate_labels, before_the_first_byte_came)
+{
+	struct wire w = wire_client(40000);
+	struct talk t;
+
+	begin(&t, &w, 410 * MS);
+	put_handshake(&t, &w, 0);
+	put_data(&t, &w, 100, 0, 100);
+	put_data(&t, &w, 300, 1, 200);
+	put_at(&t, &w, 400, 0, TCP_PSH, 150, 200, 100);      /* 6: [100, 150) was lost */
+	put_at(&t, &w, 390 * MS, 0, TCP_PSH, 150, 200, 100); /* 7: again */
+	put_at(&t, &w, 400 * MS, 0, TCP_PSH, 100, 200, 50);  /* 8: at last */
+	w.sent[0] = 250;
+	put_data(&t, &w, 410 * MS, 1, 300);
+	put_ack(&t, &w, 411 * MS, 0);
+	correlate_end(t.c);
+	has(t.exchange[1], "\"retransmitted_bytes\":100,\"retransmitted_in\":[7]");
+	follows(t.exchange[1], "\"retransmission\":{\"count\":", "2,\"frames\":[7,8]");
+	talk_fini(&t);
+}
+
 Test(correlate_labels, up_to_settled)
 {
 	struct wire w = wire_client(40000);
