@@ -121,7 +121,10 @@ void tls_facts_error(struct tls *t)
 	ERR_clear_error();
 }
 
-/* RFC 2253, in UTF-8; controls are escaped. To be freed by OPENSSL_free(). */
+/*
+ * RFC 2253, in UTF-8; controls are escaped. Whole, since a backend decides by it; only the log cuts
+ * it. To be freed by OPENSSL_free().
+ */
 static char *subject_of(const X509 *cert)
 {
 	BIO *out = BIO_new(BIO_s_mem());
@@ -132,7 +135,7 @@ static char *subject_of(const X509 *cert)
 	if (out != NULL && X509_NAME_print_ex(out, X509_get_subject_name(cert), 0,
 					      XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
 		len = BIO_get_mem_data(out, &text);
-		copy = OPENSSL_strndup(text, MIN((size_t)len, (size_t)TEXT_MAX));
+		copy = OPENSSL_strndup(text, (size_t)len);
 	}
 	BIO_free(out);
 	ERR_clear_error();

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import types
 
 import pytest
 
@@ -242,6 +243,27 @@ def test_the_subject_goes_to_the_backend_and_cannot_be_claimed(origin, proxy, pe
             got = [value for name, value in request.fields
                    if name.lower().replace(b"_", b"-") == b"x-client-cert-subject"]
             assert got == told
+
+
+def test_a_long_subject_goes_whole(origin, proxy, peer, tmp_path):
+    """What is cut says of somebody what his authority did not."""
+    name = "".join(f"/O={n:02} {'x' * 60}" for n in range(20)) + "/CN=somebody"
+    key, request, cert = (str(tmp_path / each) for each in ("key", "request", "cert"))
+    root = certs.ca()
+    certs.openssl("req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                  "-keyout", key, "-subj", name, "-out", request)
+    certs.openssl("x509", "-req", "-in", request, "-CA", root.cert, "-CAkey", root.key, "-days", "9",
+                  "-out", cert)
+    whole = certs.openssl("x509", "-in", cert, "-noout", "-subject", "-nameopt", "RFC2253")
+    whole = whole.strip().removeprefix(b"subject=")
+    assert len(whole) > 1200 and whole.startswith(b"CN=somebody,O=19 ")
+    server = origin()
+    front = proxy(server, {"tls.keystore": certs.server().store, "tls.truststore": root.cert,
+                           "tls.client_auth": "required"}, listen=[LISTEN])
+    context = tls_peer.client_context(root.cert,
+                                      certificate=types.SimpleNamespace(chain=cert, key=key))
+    assert peer(front, tls=context).get().status == 200
+    assert server.requests[0].all("X-Client-Cert-Subject") == [whole.decode()]
 
 
 # ---- SIGHUP -----------------------------------------------------------------------------------------
