@@ -285,6 +285,19 @@ static struct group *group_for(struct sni *s, const struct tls_material *m, stru
 	return group_add(s, m, names);
 }
 
+/* What an earlier one has in all respects would never be shown. */
+static void warn_shadowed(const struct sni *s, const struct tls_material *m, size_t k,
+			  const struct tls_names *names, const EVP_PKEY *key)
+{
+	for (unsigned i = 0; i < s->group_count; i++)
+		if (tls_names_equal(s->groups[i].names, names) && group_has(&s->groups[i], key)) {
+			log_warning("[tls] keystore = \"%s\": an earlier certificate has the same "
+				    "names and kind of key: this one is never shown",
+				    m->cfg->tls.keystore[k]);
+			return;
+		}
+}
+
 static bool add_identity(struct sni *s, const struct tls_material *m, size_t k, size_t i,
 			 char err[CONFIG_ERROR_MAX])
 {
@@ -292,10 +305,12 @@ static bool add_identity(struct sni *s, const struct tls_material *m, size_t k, 
 	struct tls_names *names = tls_names_new();
 	struct group *g = NULL;
 
-	if (names != NULL && tls_cert_names(id->cert, names, 0))
+	if (names != NULL && tls_cert_names(id->cert, names, 0)) {
+		warn_shadowed(s, m, k, names, id->key);
 		g = group_for(s, m, names, id->key);
-	else
+	} else {
 		tls_names_free(names);
+	}
 	if (g == NULL || !digest_cert(g->digest, id->cert) ||
 	    !tls_cert_names(id->cert, s->names, (unsigned)(g - s->groups)))
 		return tls_settings_fail(err, "[tls] keystore: OpenSSL cannot be prepared");

@@ -177,6 +177,13 @@ def test_what_is_only_worth_a_warning(tmp_path):
         assert done.returncode == 0, done.stderr
         assert re.search(rf"flowproxy: warning: \[tls\] keystore = .*{why}", done.stderr)
         assert len(done.stderr.splitlines()) == 2
+    stores = [certs.self_signed("shop", names=[name], key=key).store
+              for name, key in (("a.test", "P-256"), ("A.TEST", "P-256"), ("a.test", "RSA:2048"))]
+    done = run("-t", "--listen", LISTEN, *settings_of(keystore=stores))
+    assert done.returncode == 0
+    assert re.findall(r"warning: (.*)\n", done.stderr) == [
+        f'[tls] keystore = "{stores[1]}": an earlier certificate has the same names and kind of '
+        'key: this one is never shown']
     done = run("-t", *settings_of(keystore=certs.server().store))
     assert done.returncode == 0
     assert re.search(r"warning: \[tls\] keystore is set, but .* everything is plain HTTP",
