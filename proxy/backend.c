@@ -49,7 +49,7 @@ static void backend_wake(void *arg)
 /* What the log says of the connection, as far as it is known; without memory it is made anew. */
 static void backend_keep_fragment(struct relay *r)
 {
-	buf_reset(&r->backend_fragment, ACCESS_FRAGMENT_MAX);
+	buf_reset(&r->backend_fragment, RELAY_FRAGMENT_KEPT);
 	(void)!buf_append(&r->backend_fragment, r->up->conn.fragment, r->up->conn.fragment_len);
 	r->has_backend_tls = r->up->conn.tls_marks != NULL && !r->up->reused;
 	if (r->has_backend_tls)

@@ -111,7 +111,7 @@ static void relay_prepare(struct relay *r, struct conn *client, struct buf *in)
 	r->body_begun = r->resp_begun = r->ends_by_close = false;
 	r->soap_request = r->soap_response = NULL;
 	r->up_read_size = r->client_read_size = RELAY_READ_FIRST;
-	buf_reset(&r->backend_fragment, ACCESS_FRAGMENT_MAX);
+	buf_reset(&r->backend_fragment, RELAY_FRAGMENT_KEPT);
 	r->has_backend_tls = false;
 	r->client_read_moved = r->client_send_moved = r->backend_moved = r->tunnel_moved = false;
 	r->tunnel = r->tunnel_up_closed = r->tunnel_down_closed = false;

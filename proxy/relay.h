@@ -31,6 +31,7 @@ struct worker;
 /* The request buffer: what is in it can be sent again. */
 #define RELAY_REPLAY_MAX        (16 * 1024)
 
+#define RELAY_FRAGMENT_KEPT     2048 /* for what the log says of a backend's connection */
 #define RELAY_INTERIM_COUNT_MAX 64
 #define RELAY_INTERIM_BYTES_MAX (64 * 1024)
 
