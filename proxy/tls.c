@@ -446,27 +446,25 @@ bool tls_write(struct tls *t, const struct iovec *parts, int count)
 		const char *bytes = parts[i].iov_base;
 		size_t len = parts[i].iov_len;
 
-		/* What is alone in its records needs no copy; OpenSSL cuts it. */
-		if (joined == 0 && (i == count - 1 || len >= TLS_PLAINTEXT_MAX)) {
-			size_t whole = i == count - 1 ? len : len - len % TLS_PLAINTEXT_MAX;
-
-			if (!write_bytes(t, bytes, whole))
-				return false;
-			bytes += whole;
-			len -= whole;
-		}
 		while (len > 0) {
 			size_t n = MIN(len, TLS_PLAINTEXT_MAX - joined);
 
-			memcpy(join + joined, bytes, n);
-			joined += n;
+			/* What is alone in its records needs no copy; OpenSSL cuts it. */
+			if (joined == 0 && (i == count - 1 || len >= TLS_PLAINTEXT_MAX)) {
+				n = i == count - 1 ? len : len - len % TLS_PLAINTEXT_MAX;
+				if (!write_bytes(t, bytes, n))
+					return false;
+			} else {
+				memcpy(join + joined, bytes, n);
+				joined += n;
+			}
+			if (joined == TLS_PLAINTEXT_MAX) {
+				if (!write_bytes(t, join, joined))
+					return false;
+				joined = 0;
+			}
 			bytes += n;
 			len -= n;
-			if (joined < TLS_PLAINTEXT_MAX)
-				continue;
-			if (!write_bytes(t, join, joined))
-				return false;
-			joined = 0;
 		}
 	}
 	return write_bytes(t, join, joined);
