@@ -156,6 +156,7 @@ struct tls *tls_new(struct tls_io *io, struct tls_context *ctx, enum tls_side si
 	if (t == NULL)
 		return NULL;
 	t->io = io;
+	t->spans = t->spans_here;
 	t->side = side;
 	t->conn = conn;
 	t->ctx = tls_context_ref(ctx);
@@ -188,6 +189,8 @@ void tls_free(struct tls *t)
 		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	tls_context_unref(t->ctx);
+	if (t->spans != t->spans_here)
+		free(t->spans);
 	buf_fini(&t->rest);
 	OPENSSL_free(t->subject);
 	free(t);
@@ -299,6 +302,23 @@ void tls_keylog(const SSL *ssl, const char *line)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
+/* Is there room for one more? */
+static bool make_span_room(struct tls *t)
+{
+	struct tls_span *more;
+
+	if (t->span_count < TLS_SPANS_HERE || t->span_count == TLS_SPANS_MAX)
+		return t->span_count < TLS_SPANS_MAX;
+	if (t->spans != t->spans_here)
+		return true;
+	more = malloc(TLS_SPANS_MAX * sizeof(*more));
+	if (more == NULL)
+		return false;
+	memcpy(more, t->spans_here, sizeof(t->spans_here));
+	t->spans = more;
+	return true;
+}
+
 /* The newest bytes came from the record that OpenSSL has asked for last. */
 static void note_span(struct tls *t, size_t past_byte)
 {
@@ -363,7 +383,7 @@ ssize_t tls_read(struct tls *t, char *bytes, size_t cap)
 		fresh = false;
 		got += n;
 		note_span(t, got);
-		if (t->span_count == TLS_SPANS_MAX || !tls_has_more(t))
+		if (!tls_has_more(t) || !make_span_room(t))
 			break;
 	}
 	answer_key_update(t);

@@ -9,8 +9,9 @@
 
 #include "proxy/tls.h"
 
-/* Records that one tls_read() gives bytes of, at most. */
+/* Records that one tls_read() gives bytes of, at most; and those that need no memory of their own. */
 #define TLS_SPANS_MAX    16
+#define TLS_SPANS_HERE   2
 
 #define TLS_RECORD_HEAD  5
 #define TLS_SESSIONS_MAX 8
@@ -41,7 +42,8 @@ struct tls {
 	struct buf rest; /* holds it between two calls */
 	struct tls_framing framing;
 	uint64_t read_base;
-	struct tls_span spans[TLS_SPANS_MAX];
+	struct tls_span *spans; /* spans_here, or TLS_SPANS_MAX allocated when they were needed */
+	struct tls_span spans_here[TLS_SPANS_HERE];
 	uint8_t span_count;
 	uint64_t before_off; /* of the record with the last byte of the read before */
 	enum tls_side side;

@@ -79,6 +79,9 @@ bool tls_resume_install(SSL_CTX *ctx, struct tls_tickets *t)
 		return false;
 	}
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	/* The second that OpenSSL would send costs a twentieth of a handshake, and few use it. */
+	if (!SSL_CTX_set_num_tickets(ctx, 1))
+		return false;
 	SSL_CTX_set_timeout(ctx, TLS_TICKET_LIFETIME_S);
 	return SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 }

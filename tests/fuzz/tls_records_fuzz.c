@@ -126,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	tls_records_add(&r, 0, (uint32_t)cursor_left(&in), in.at, (uint32_t)cursor_left(&in), 0);
 	finish(&r);
 	begin(&r, &s, places);
-	all_in_steps(&r, in.at, cursor_left(&in), MAX(cursor_left(&in) / 1000, 1 + places % 7));
+	all_in_steps(&r, in.at, cursor_left(&in), MAX(cursor_left(&in) / 1000, 1UL + places % 7));
 	finish(&r);
 	check_same(&whole, &s);
 	return 0;
