@@ -28,6 +28,8 @@
 #define PART_SUFFIX ".part"
 /* Packets of one file are nearly in order of time: nothing comes so much behind the newest. */
 #define DISORDER_NS NS_PER_S
+/* So seldom it is looked what has settled meanwhile: as often as a live run does, or oftener. */
+#define CLOCK_STEP_NS NS_PER_MS
 /* Without a log a packet waits for its exchange in the annotated copy's queue. */
 #define QUEUE_BYTES (64U * 1024 * 1024)
 
@@ -47,8 +49,9 @@ struct analyze {
 	struct log_feed *log;   /* NULL: there is none */
 	struct match *match;    /* NULL: without a log */
 	uint64_t newest_ns;
-	bool is_over;    /* the last packet has passed */
-	bool is_private; /* there are secrets in the inputs */
+	uint64_t clocked_ns; /* newest_ns when the clock was told last */
+	bool is_over;        /* the last packet has passed */
+	bool is_private;     /* there are secrets in the inputs */
 	bool has_failed;
 };
 
@@ -297,8 +300,10 @@ static bool read_packets(struct analyze *a)
 		if (a->log != NULL)
 			log_feed_until(a->log, a->newest_ns);
 		pipeline_packet(a->pipeline, &p);
-		if (a->newest_ns > DISORDER_NS)
-			pipeline_clock(a->pipeline, a->newest_ns - DISORDER_NS, a->newest_ns);
+		if (a->newest_ns < a->clocked_ns + CLOCK_STEP_NS || a->newest_ns <= DISORDER_NS)
+			continue;
+		a->clocked_ns = a->newest_ns;
+		pipeline_clock(a->pipeline, a->newest_ns - DISORDER_NS, a->newest_ns);
 	}
 	a->is_over = true;
 	if (a->log != NULL)
@@ -470,6 +475,7 @@ static bool analyze_again(struct analyze *a)
 	a->flows = a->conns = a->segments = NULL;
 	a->described = 0;
 	a->newest_ns = 0;
+	a->clocked_ns = 0;
 	a->is_over = false;
 	return open_files(a) && open_log(a) && read_packets(a);
 }
