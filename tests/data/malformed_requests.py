@@ -37,7 +37,8 @@ def _hosts(rule, cases):
 # ---- the request line ----
 
 _lines("9112 3: method SP request-target SP HTTP-version", {
-    "a ClientHello of TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    # A ClientHello is no malformed request, but tls-on-plain.
+    "an alert of TLS": b"\x15\x03\x01\x00\x02\x02\x28",
     "no method": b" / HTTP/1.1",
     "only a method": b"GET",
     "only a method and a space": b"GET ",

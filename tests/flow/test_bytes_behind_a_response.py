@@ -1,7 +1,5 @@
 """A backend that sends more than its response: nobody else's answer may come of it."""
 
-import signal
-
 import pytest
 
 from origin import response
@@ -26,9 +24,9 @@ def test_it_is_not_the_next_response(origin, proxy, peer, size):
         conn.next_request()
         conn.reply(response(b"x" * 3_000_000))  # opens the windows
         conn.next_request()
-        conn.origin.front.signal(signal.SIGSTOP)
+        conn.origin.front.freeze()
         conn.send(exactly(size) + EVIL)
-        conn.origin.front.signal(signal.SIGCONT)
+        conn.origin.front.thaw()
         try:
             conn.next_request()
             conn.read_to_end()

@@ -1,5 +1,7 @@
 """Every size limit, on both of its sides."""
 
+import contextlib
+
 import pytest
 
 import check
@@ -136,9 +138,10 @@ def test_trailers_are_bounded(origin, proxy, peer, who):
 
     def script(conn):
         conn.read_head()
-        if who == "response":
-            conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + endless)
-        conn.read_to_end()
+        with contextlib.suppress(OSError):  # a proxy that wants no more of it
+            if who == "response":
+                conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + endless)
+            conn.read_to_end()
 
     front = proxy(origin(script))
     client = peer(front)
