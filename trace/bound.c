@@ -24,10 +24,11 @@ void bound_init(struct bound *b, size_t buffer_bytes)
 static size_t excess(const struct bound *b, size_t known, size_t waiting)
 {
 	size_t limit = MAX(b->buffer, BOUND_EXCHANGES_MIN) / 4 * 3;
+	size_t aim = limit / 8 * 7;
 
 	if (known <= limit)
 		return 0;
-	return (size_t)((double)waiting * (double)(known - limit / 8 * 7) / (double)known);
+	return (size_t)((double)waiting * (double)(known - aim) / (double)known);
 }
 
 void bound_keep(struct bound *b, struct pipeline *p, size_t sorter_bytes, uint64_t now_ns)

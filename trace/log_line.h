@@ -18,7 +18,7 @@
 
 /* What a line says of TLS, by leg (enum tap_leg). */
 struct log_tls {
-	bool is_there[2]; /* else the leg is plain, or there is none */
+	uint32_t is_there[2]; /* 0: the leg is plain, or there is none */
 	struct tls_marks marks[2];
 };
 

@@ -108,8 +108,8 @@ Test(log_line, ends_of_a_connection_that_is_known)
 	cr_assert(read_exactly(with_backend, len, &known, &tls));
 	expect_like_jansson(with_backend);
 	for (size_t i = (size_t)(first - with_backend); i < (size_t)(past - with_backend); i++) {
-		for (char c = '0'; c <= '9'; c++) {
-			line[i] = c;
+		for (int c = '0'; c <= '9'; c++) {
+			line[i] = (char)c;
 			if (!read_exactly(line, len, &own, &tls))
 				continue;
 			cr_assert(log_line_parse_json(line, len, &other, &tls, err), "%s", line);
