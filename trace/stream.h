@@ -114,7 +114,7 @@ struct stream_range {
 	uint64_t missing_bytes;           /* not seen in any frame */
 	uint32_t first_frame, last_frame; /* first to carry the first, the last byte; 0: not seen */
 	uint64_t first_ns, last_ns;
-	uint64_t begun_ns; /* stamp of the earliest of `carried`: the first byte may come late */
+	uint64_t begun_ns;    /* stamp of the earliest of `carried`: the first byte may come late */
 	uint32_t acked_frame; /* first whose ACK covers the last byte; 0: not seen */
 	uint64_t acked_ns;
 };
