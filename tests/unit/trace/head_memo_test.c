@@ -70,8 +70,8 @@ Test(head_memo, one_byte_that_differs)
 		"Content-Length: 10\r\nX-Padding: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n\r\n";
 	char *digit = strstr(text, "10\r\n");
 
-	for (char c = '1'; c <= '9'; c++) {
-		*digit = c;
+	for (int c = '1'; c <= '9'; c++) {
+		*digit = (char)c;
 		cr_expect(check(HTTP_RESPONSE, text));
 		cr_expect_eq(memo.head->content_length, (uint64_t)(c - '0') * 10);
 	}
