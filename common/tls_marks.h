@@ -32,9 +32,16 @@ enum tls_mark {
 struct tls_marks {
 	uint16_t version;
 	uint8_t resumed;
-	uint8_t failed; /* the handshake ended without success */
+	uint8_t failed; /* the handshake ended without success, before both had sent Finished */
 	uint32_t zero;
 	struct byte_range at[TLS_MARK_COUNT];
 };
+
+/* Have both sides sent their Finished? What fails later is not the handshake. */
+static inline uint8_t tls_marks_complete(const struct tls_marks *m)
+{
+	return byte_range_exists(&m->at[TLS_MARK_SERVER_FINISHED]) &&
+	       byte_range_exists(&m->at[TLS_MARK_CLIENT_FINISHED]);
+}
 
 #endif

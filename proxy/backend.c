@@ -202,7 +202,7 @@ static void backend_note_ranges(struct relay *r)
 
 	if (byte_range_exists(&leg->request) &&
 	    r->x.rec.at_us[MOMENT_BACKEND_REQUEST_END] == MOMENT_NEVER)
-		range_reach(&leg->request, r->up->conn.sent_off);
+		range_reach(&leg->request, conn_given_off(&r->up->conn));
 	if (r->tunnel) {
 		range_reach(&leg->tunnel_up, conn_given_off(&r->up->conn));
 		range_reach(&leg->tunnel_down, conn_past_off(&r->up->conn, 0));

@@ -116,14 +116,14 @@ ssize_t conn_discard(struct conn *c, char *bytes, size_t cap)
 
 bool conn_is_quiet(struct conn *c)
 {
-	char byte;
+	char bytes[1024];
 
 	if (c->peer_closing || c->peer_closed || c->error != 0)
 		return false;
 	if (LIKELY(c->tls == NULL))
 		return conn_peek(c) == CONN_AGAIN;
 	c->readable = true; /* what has come may not have been signalled yet */
-	return conn_read(c, &byte, 1) == CONN_AGAIN;
+	return conn_read(c, bytes, sizeof(bytes)) == CONN_AGAIN;
 }
 
 ssize_t conn_peek(const struct conn *c)

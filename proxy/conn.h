@@ -55,8 +55,8 @@ struct conn {
 	struct addr peer;
 	uint32_t nth; /* exchanges begun so far */
 
-	struct tls *tls;                   /* NULL: plain */
-	uint64_t notify_off;               /* where our close_notify begins; 0: there is none */
+	struct tls *tls;     /* NULL: plain */
+	uint64_t notify_off; /* where our close_notify or alert begins; 0: there is none */
 	const struct tls_marks *tls_marks; /* of tls; NULL: no handshake of TLS is over */
 
 	struct buf out; /* accepted by conn_send(), not yet by the socket; at most CONN_OUT_MAX */
@@ -79,7 +79,7 @@ static inline uint64_t conn_next_off(const struct conn *c)
 	return c->sent_off + conn_pending(c);
 }
 
-/* How far of what conn_send() was given has been sent: not the close_notify behind it. */
+/* How far of what conn_send() was given has been sent: not the close_notify or alert behind it. */
 static inline uint64_t conn_given_off(const struct conn *c)
 {
 	return c->notify_off == 0 || c->sent_off < c->notify_off ? c->sent_off : c->notify_off;

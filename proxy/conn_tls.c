@@ -27,6 +27,19 @@ static size_t conn_tls_room(size_t cap)
 		   cap >= 2 * TLS_PLAINTEXT_MAX ? cap - TLS_PLAINTEXT_MAX : cap);
 }
 
+/* What follows is TLS's own: the last that is sent. */
+static void conn_note_notice(struct conn *c)
+{
+	if (c->notify_off == 0)
+		c->notify_off = conn_next_off(c);
+}
+
+/* As what TLS has failed. */
+static int conn_tls_error(const struct conn *c)
+{
+	return tls_lacks_memory(c->tls) ? ENOMEM : EPROTO;
+}
+
 static ssize_t conn_tls_ended(struct conn *c, ssize_t how)
 {
 	c->readable = c->unsure = false;
@@ -36,7 +49,7 @@ static ssize_t conn_tls_ended(struct conn *c, ssize_t how)
 	}
 	/* An alert is the reason of the reset behind it. */
 	if (!conn_lacks_memory(c))
-		c->error = EPROTO;
+		c->error = conn_tls_error(c);
 	conn_describe(c); /* the log says why */
 	return CONN_ERROR;
 }
@@ -44,9 +57,15 @@ static ssize_t conn_tls_ended(struct conn *c, ssize_t how)
 /* What is received only serves what could not be read without. */
 ssize_t conn_read_tls(struct conn *c, char *bytes, size_t cap)
 {
+	/* A peer that reads nothing may not have us answer its key updates without end. */
+	if (conn_pending(c) > 2 * CONN_OUT_MAX)
+		tls_abandon(c->tls, "the peer does not read");
 	for (;;) {
 		ssize_t n = tls_read(c->tls, bytes, cap);
 
+		/* What is sent now is an alert, and no message's. */
+		if (n == TLS_FAILED)
+			conn_note_notice(c);
 		if (!conn_send_records(c) && n == TLS_AGAIN)
 			return CONN_ERROR;
 		if (n > 0) {
@@ -76,7 +95,7 @@ bool conn_send_tls(struct conn *c, const struct iovec *parts, int count)
 	if (!conn_send_records(c))
 		return false;
 	if (!fine && c->error == 0)
-		c->error = EPROTO;
+		c->error = conn_tls_error(c);
 	return fine;
 }
 
@@ -96,6 +115,8 @@ static enum tls_handshake conn_handshake_over(struct conn *c, enum tls_handshake
 {
 	if (tls_has_more(c->tls))
 		c->readable = true;
+	if (how == TLS_HANDSHAKE_FAILED && tls_lacks_memory(c->tls) && c->error == 0)
+		c->error = ENOMEM;
 	c->tls_marks = tls_marks_of(c->tls);
 	conn_describe(c);
 	return how;
@@ -146,8 +167,7 @@ enum tls_handshake conn_handshake(struct conn *c, const char **bytes, size_t *le
 
 bool conn_end_tls(struct conn *c)
 {
-	if (c->notify_off == 0)
-		c->notify_off = conn_next_off(c);
+	conn_note_notice(c);
 	tls_close_notify(c->tls);
 	return conn_send_records(c);
 }

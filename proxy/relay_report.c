@@ -107,11 +107,11 @@ static void relay_settle_sent(struct relay *r)
 	struct leg_record *leg = &r->x.rec.client;
 
 	if (byte_range_exists(&leg->interim))
-		range_reach(&leg->interim, MIN(leg->interim.past, r->client->sent_off));
+		range_reach(&leg->interim, MIN(leg->interim.past, conn_given_off(r->client)));
 	if (r->tunnel)
 		relay_tunnel_settle(r);
 	else if (byte_range_exists(&leg->response))
-		range_reach(&leg->response, r->client->sent_off);
+		range_reach(&leg->response, conn_given_off(r->client));
 }
 
 void relay_report(struct relay *r)

@@ -208,6 +208,8 @@ void tls_received(struct tls *t, size_t n)
 	assert(t->in_len == 0);
 	t->in = t->io->in;
 	t->in_len = n;
+	if (t->over)
+		t->barren += (uint32_t)n;
 }
 
 /* What OpenSSL has not taken moves out of the worker's buffer. */
@@ -247,6 +249,7 @@ static enum tls_handshake handshake_over(struct tls *t, bool failed)
 	t->failed = failed;
 	t->took_ns = clock_mono_ns() - t->began_ns;
 	tls_facts_end(t, failed);
+	ERR_clear_error();
 	return failed ? TLS_HANDSHAKE_FAILED : TLS_HANDSHAKE_DONE;
 }
 
@@ -274,12 +277,21 @@ enum tls_handshake tls_handshake(struct tls *t)
 
 void tls_abandon(struct tls *t, const char *why)
 {
-	if (t->over)
+	if (t->failed)
 		return;
+	t->error = why;
+	if (t->over) {
+		t->failed = true;
+		return;
+	}
 	if (t->began_ns == 0)
 		t->began_ns = clock_mono_ns();
-	t->error = why;
 	(void)handshake_over(t, true);
+}
+
+bool tls_lacks_memory(const struct tls *t)
+{
+	return t->no_memory;
 }
 
 bool tls_unverified(const struct tls *t)
@@ -336,8 +348,21 @@ static void note_span(struct tls *t, size_t past_byte)
 /* The peer has new keys and wants us to have some: now, so that no message shares that record. */
 static void answer_key_update(struct tls *t)
 {
-	if (UNLIKELY(SSL_get_key_update_type(t->ssl) != SSL_KEY_UPDATE_NONE))
-		(void)SSL_do_handshake(t->ssl);
+	if (LIKELY(SSL_get_key_update_type(t->ssl) == SSL_KEY_UPDATE_NONE))
+		return;
+	(void)SSL_do_handshake(t->ssl);
+	/* Should it have failed, the next write does too. */
+	ERR_clear_error();
+}
+
+/* A peer may renew its keys; one that does nothing else only wants to keep us busy. */
+static bool is_barren(struct tls *t)
+{
+	if (LIKELY(t->barren <= TLS_BARREN_MAX))
+		return false;
+	t->error = "too many records without data";
+	t->failed = true;
+	return true;
 }
 
 static ssize_t read_failed(struct tls *t)
@@ -391,7 +416,10 @@ ssize_t tls_read(struct tls *t, char *bytes, size_t cap)
 		t->failed = true;
 		return TLS_FAILED;
 	}
-	return got > 0 ? (ssize_t)got : result;
+	if (got == 0)
+		return result == TLS_AGAIN && is_barren(t) ? TLS_FAILED : result;
+	t->barren = 0;
+	return (ssize_t)got;
 }
 
 bool tls_has_more(const struct tls *t)

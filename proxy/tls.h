@@ -25,6 +25,7 @@
 
 #define TLS_INPUT_MAX     (256 * 1024)
 #define TLS_PLAINTEXT_MAX (16 * 1024) /* of one record, RFC 8446 section 5.1 */
+#define TLS_BARREN_MAX    (64 * 1024) /* records that carry no data, one after the other */
 
 struct conn;
 struct tap;
@@ -65,7 +66,7 @@ enum tls_handshake {
 };
 enum tls_handshake tls_handshake(struct tls *t) MUST_CHECK;
 
-/* The connection ended before its handshake did: why is a static text. */
+/* The connection ended before the last of its handshake was sent: why is a static text. */
 void tls_abandon(struct tls *t, const char *why);
 
 #define TLS_AGAIN  0
@@ -90,6 +91,9 @@ bool tls_write(struct tls *t, const struct iovec *parts, int count) MUST_CHECK;
 
 /* Say that nothing follows: a close_notify, once. */
 void tls_close_notify(struct tls *t);
+
+/* Did it fail for want of memory? */
+bool tls_lacks_memory(const struct tls *t);
 
 /* Was the handshake refused because a certificate is missing or does not hold? */
 bool tls_unverified(const struct tls *t);

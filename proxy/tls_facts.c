@@ -154,7 +154,7 @@ static void note_peer(struct tls *t)
 void tls_facts_end(struct tls *t, bool failed)
 {
 	SSL_set_msg_callback(t->ssl, NULL);
-	t->marks.failed = failed;
+	t->marks.failed = failed && !tls_marks_complete(&t->marks);
 	note_peer(t);
 	if (SSL_get_current_cipher(t->ssl) == NULL)
 		return;

@@ -40,6 +40,7 @@ struct tls {
 	const char *in; /* ciphertext that OpenSSL has not taken */
 	size_t in_len;
 	struct buf rest; /* holds it between two calls */
+	uint32_t barren; /* bytes received since the last data */
 	struct tls_framing framing;
 	uint64_t read_base;
 	struct tls_span *spans; /* spans_here, or TLS_SPANS_MAX allocated when they were needed */

@@ -296,6 +296,8 @@ static void skip_tls_peer(struct reader *r)
 
 static void read_tls(struct reader *r, struct tls_marks *m)
 {
+	bool is_fine;
+
 	NEED(r, "{\"version\":");
 	m->version = read_tls_version(r);
 	skip_tls_names(r);
@@ -303,8 +305,8 @@ static void read_tls(struct reader *r, struct tls_marks *m)
 	m->resumed = read_bool(r);
 	skip_tls_peer(r);
 	NEED(r, ",\"error\":");
-	m->failed = !SKIP(r, "null");
-	if (m->failed)
+	is_fine = SKIP(r, "null");
+	if (!is_fine)
 		skip_text_or_null(r);
 	NEED(r, ",\"client_hello\":");
 	m->at[TLS_MARK_CLIENT_HELLO] = read_range(r);
@@ -314,6 +316,7 @@ static void read_tls(struct reader *r, struct tls_marks *m)
 	m->at[TLS_MARK_SERVER_FINISHED] = read_range(r);
 	NEED(r, ",\"client_finished\":");
 	m->at[TLS_MARK_CLIENT_FINISHED] = read_range(r);
+	m->failed = !is_fine && !tls_marks_complete(m);
 	NEED(r, "}");
 }
 

@@ -243,9 +243,9 @@ static void get_tls(struct parse *p, const json_t *leg, enum tap_leg which, stru
 	m->version = get_tls_version(p, o);
 	m->resumed = get_bool(p, o, "resumed");
 	get_text(p, o, "error");
-	m->failed = json_is_string(json_object_get(o, "error"));
 	for (unsigned i = 0; i < TLS_MARK_COUNT; i++)
 		m->at[i] = get_range(p, o, keys[i]);
+	m->failed = json_is_string(json_object_get(o, "error")) && !tls_marks_complete(m);
 }
 
 static void get_leg(struct parse *p, const json_t *o, struct leg_record *leg)

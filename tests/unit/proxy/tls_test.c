@@ -462,3 +462,44 @@ Test(tls, sessions_are_resumed)
 	check_marks(&e);
 	ends_free(&e);
 }
+
+/* Key updates cost the one who gets them much more than the one who sends them. */
+Test(tls, who_sends_nothing_but_key_updates_is_cut)
+{
+	const size_t enough = 256 * (size_t)1024;
+	ssize_t n = TLS_AGAIN;
+	char byte;
+	struct ends e;
+
+	ends_new(&e, "1.3");
+	ends_shake(&e, 100000);
+	while (n == TLS_AGAIN && e.up.len < enough) {
+		cr_assert_eq(SSL_key_update(e.client->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		cr_assert_eq(SSL_do_handshake(e.client->ssl), 1);
+		wire_take(&e.up, e.client);
+		wire_give(&e.up, e.server, WIRE_MAX);
+		n = tls_read(e.server, &byte, 1);
+	}
+	cr_expect_eq(n, TLS_FAILED);
+	cr_expect_eq(tls_read(e.server, &byte, 1), TLS_FAILED);
+	ends_free(&e);
+}
+
+Test(tls, key_updates_between_data_are_welcome)
+{
+	char bytes[] = "x";
+	const struct iovec part = {bytes, 1};
+	char byte;
+	struct ends e;
+
+	ends_new(&e, "1.3");
+	ends_shake(&e, 100000);
+	for (int i = 0; i < 4000; i++) {
+		cr_assert_eq(SSL_key_update(e.client->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		cr_assert(tls_write(e.client, &part, 1));
+		wire_take(&e.up, e.client);
+		wire_give(&e.up, e.server, WIRE_MAX);
+		cr_assert_eq(tls_read(e.server, &byte, 1), 1, "after %d", i);
+	}
+	ends_free(&e);
+}

@@ -153,15 +153,22 @@ static char *line_with_tls(const char *client, const char *backend)
 	"\"error\":\"certificate verify failed\",\"client_hello\":[0,517],\"server_hello\":null," \
 	"\"server_finished\":null,\"client_finished\":null}"
 
+/* What failed behind the handshake is not its failure. */
+#define TLS_CUT                                                                      \
+	"{\"version\":\"1.3\",\"cipher\":\"TLS_AES_256_GCM_SHA384\",\"sni\":null,"   \
+	"\"alpn\":null,\"resumed\":false,\"handshake_us\":900,\"subject\":null,"     \
+	"\"verify\":\"none\",\"error\":\"bad record mac\",\"client_hello\":[0,517]," \
+	"\"server_hello\":[0,127],\"server_finished\":[729,803],\"client_finished\":[523,597]}"
+
 Test(log_line, tls)
 {
-	static const char *const forms[] = {"null", TLS_13, TLS_12_RESUMED, TLS_FAILED};
+	static const char *const forms[] = {"null", TLS_13, TLS_12_RESUMED, TLS_FAILED, TLS_CUT};
 	struct exchange_record x;
 	struct log_tls tls;
 	char *line;
 
-	for (unsigned i = 0; i < 16; i++) {
-		line = line_with_tls(forms[i % 4], forms[i / 4]);
+	for (unsigned i = 0; i < ARRAY_LEN(forms) * ARRAY_LEN(forms); i++) {
+		line = line_with_tls(forms[i % ARRAY_LEN(forms)], forms[i / ARRAY_LEN(forms)]);
 		expect_like_jansson(line);
 		free(line);
 	}
@@ -177,6 +184,10 @@ Test(log_line, tls)
 	cr_expect_eq(tls.marks[TAP_BACKEND].version, 0);
 	cr_expect(tls.marks[TAP_BACKEND].failed);
 	cr_expect_not(byte_range_exists(&tls.marks[TAP_BACKEND].at[TLS_MARK_SERVER_FINISHED]));
+	free(line);
+	line = line_with_tls(TLS_CUT, "null");
+	cr_assert(read_exactly(line, strlen(line), &x, &tls));
+	cr_expect_not(tls.marks[TAP_CLIENT].failed);
 	free(line);
 	line = line_with_tls("null", TLS_12_RESUMED);
 	cr_assert(read_exactly(line, strlen(line), &x, &tls));
