@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/log_put.h"
 #include "common/put.h"
 
 /* Everything but the texts and fragments: names, digits, two tries, two fragments made here. */
@@ -57,37 +58,6 @@ static char *put_text(char *p, const struct access_text *t, bool *cut)
 	len = text_cut(t);
 	*cut = *cut || len < t->len;
 	return json_put_string(p, t->bytes, len);
-}
-
-static char *put_clock(char *p, uint64_t real_ns)
-{
-	*p++ = '"';
-	clock_format(real_ns, p);
-	p += CLOCK_TEXT_LEN;
-	*p++ = '"';
-	return p;
-}
-
-static char *put_addr(char *p, const struct addr *a)
-{
-	if (a->family == ADDR_NONE)
-		return PUT(p, "null");
-	*p++ = '"';
-	p += addr_format(a, p);
-	*p++ = '"';
-	return p;
-}
-
-static char *put_range(char *p, const struct byte_range *r)
-{
-	if (!byte_range_exists(r))
-		return PUT(p, "null");
-	*p++ = '[';
-	p = put_decimal(p, r->first);
-	*p++ = ',';
-	p = put_decimal(p, r->past);
-	*p++ = ']';
-	return p;
 }
 
 static char *put_moment(char *p, int64_t us)

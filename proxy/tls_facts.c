@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/log_put.h"
 #include "common/put.h"
 #include "proxy/tls_parts.h"
 
@@ -211,28 +212,16 @@ static const char *verification(const struct tls *t)
 	return t->subject != NULL ? "ok" : "none";
 }
 
-static char *put_mark(char *p, const struct byte_range *r)
-{
-	if (!byte_range_exists(r))
-		return PUT(p, "null");
-	*p++ = '[';
-	p = put_decimal(p, r->first);
-	*p++ = ',';
-	p = put_decimal(p, r->past);
-	*p++ = ']';
-	return p;
-}
-
 static char *put_marks(char *p, const struct tls_marks *m)
 {
 	p = PUT(p, ",\"client_hello\":");
-	p = put_mark(p, &m->at[TLS_MARK_CLIENT_HELLO]);
+	p = put_range(p, &m->at[TLS_MARK_CLIENT_HELLO]);
 	p = PUT(p, ",\"server_hello\":");
-	p = put_mark(p, &m->at[TLS_MARK_SERVER_HELLO]);
+	p = put_range(p, &m->at[TLS_MARK_SERVER_HELLO]);
 	p = PUT(p, ",\"server_finished\":");
-	p = put_mark(p, &m->at[TLS_MARK_SERVER_FINISHED]);
+	p = put_range(p, &m->at[TLS_MARK_SERVER_FINISHED]);
 	p = PUT(p, ",\"client_finished\":");
-	p = put_mark(p, &m->at[TLS_MARK_CLIENT_FINISHED]);
+	p = put_range(p, &m->at[TLS_MARK_CLIENT_FINISHED]);
 	*p++ = '}';
 	return p;
 }

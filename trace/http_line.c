@@ -7,42 +7,12 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/log_put.h"
 #include "common/put.h"
 
 static char *put_text(char *p, const struct http_text *t)
 {
 	return t->bytes != NULL ? json_put_string(p, t->bytes, t->len) : PUT(p, "null");
-}
-
-static char *put_clock(char *p, uint64_t real_ns)
-{
-	*p++ = '"';
-	clock_format(real_ns, p);
-	p += CLOCK_TEXT_LEN;
-	*p++ = '"';
-	return p;
-}
-
-static char *put_addr(char *p, const struct addr *a)
-{
-	if (a->family == ADDR_NONE)
-		return PUT(p, "null");
-	*p++ = '"';
-	p += addr_format(a, p);
-	*p++ = '"';
-	return p;
-}
-
-static char *put_range(char *p, const struct byte_range *r)
-{
-	if (!byte_range_exists(r))
-		return PUT(p, "null");
-	*p++ = '[';
-	p = put_decimal(p, r->first);
-	*p++ = ',';
-	p = put_decimal(p, r->past);
-	*p++ = ']';
-	return p;
 }
 
 static bool is_cut(const struct http_exchange *e)
