@@ -125,7 +125,7 @@ static bool read_entries(struct tls_entries *e, const struct tls_reading *r, cha
 	case TLS_STORE_DER:
 		snprintf(why, TLS_WHY_MAX,
 			 "it is a bare DER file; make it PEM: openssl x509 -inform DER -in %.100s "
-			 "-out %.100s.pem",
+			 "-out %.100s.pem (of a key: openssl pkey)",
 			 r->path, r->path);
 		return false;
 	case TLS_STORE_UNKNOWN:

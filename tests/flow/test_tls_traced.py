@@ -204,6 +204,8 @@ def test_client_does_not_trust_us(origin, proxy, peer, tmp_path):
     assert line["end"] == "tls-handshake" and tls["failed"] is True
     assert tls["client_hello"]["frames"] and tls["server_hello"]["frames"]
     assert tls["us"] is None and line["phases_us"] is None
+    # there was no request that the story could miss
+    assert "Missing" not in trace.run("show", front.trace_dir, "--story").stdout
 
 
 def test_backend_is_not_trusted(origin, proxy, peer, tmp_path):

@@ -256,7 +256,8 @@ Test(tls_store, what_it_is_instead)
 	cr_assert(i2d_X509_bio(bio, leaf.cert));
 	BIO_free(bio);
 	snprintf(why, sizeof(why),
-		 "it is a bare DER file; make it PEM: openssl x509 -inform DER -in %s -out %s.pem",
+		 "it is a bare DER file; make it PEM: openssl x509 -inform DER -in %s -out %s.pem "
+		 "(of a key: openssl pkey)",
 		 path, path);
 	expect_refused(NULL, why);
 }
