@@ -32,11 +32,15 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "memory: measures memory, which sanitizers falsify")
 
 
-def pytest_collection_modifyitems(items):
+def without_meaning(item):
+    """What cannot be said over TLS is no test there, rather than one that is skipped."""
+    return tls_mode.excluded(f"{item.path.stem.removeprefix('test_')}::{item.name}")
+
+
+def pytest_collection_modifyitems(config, items):
+    config.hook.pytest_deselected(items=[item for item in items if without_meaning(item)])
+    items[:] = [item for item in items if not without_meaning(item)]
     for item in items:
-        file_name = item.path.stem.removeprefix("test_")
-        if why := tls_mode.excluded(f"{file_name}::{item.name}"):
-            item.add_marker(pytest.mark.skip(reason=f"not over TLS: {why}"))
         if item.get_closest_marker("capture") and not capture.allowed():
             item.add_marker(pytest.mark.skip(reason="capturing packets needs root"))
         if item.get_closest_marker("memory") and stack.SLOW:
