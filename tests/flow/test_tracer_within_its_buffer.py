@@ -4,7 +4,6 @@ trace.buffer_mb: the tracer then records those that wait longest. None is lost, 
 within the buffer, and what it says is what the packets show.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ import trace
 pytestmark = [pytest.mark.capture,
               pytest.mark.skipif(shutil.which("wrk") is None,
                                  reason="wrk is not installed (Debian: wrk)"),
-              pytest.mark.skipif("FLOWPROXY_SANITIZE" in os.environ,
+              pytest.mark.skipif(bool(stack.SANITIZE),
                                  reason="the sanitizers' malloc does not tell what is allocated")]
 
 BUFFER_MB = 16
