@@ -57,9 +57,6 @@ static ssize_t conn_tls_ended(struct conn *c, ssize_t how)
 /* What is received only serves what could not be read without. */
 ssize_t conn_read_tls(struct conn *c, char *bytes, size_t cap)
 {
-	/* A peer that reads nothing may not have us answer its key updates without end. */
-	if (conn_pending(c) > 2 * CONN_OUT_MAX)
-		tls_abandon(c->tls, "the peer does not read");
 	for (;;) {
 		ssize_t n = tls_read(c->tls, bytes, cap);
 
