@@ -1,3 +1,4 @@
+# run: alone
 """A client that reads slowly, but never stops: send_timeout_ms is no limit for it, though its socket
 holds megabytes and tells of room much more rarely than it reads."""
 
